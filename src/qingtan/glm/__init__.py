@@ -1,0 +1,1 @@
+"""The GLM itself: configuration, tokenizer, conversation format, model and checkpoints."""

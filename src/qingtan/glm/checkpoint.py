@@ -1,0 +1,293 @@
+"""Checkpoints: folders in Hugging Face's layout, with ChatGLM3's tensor names or transformers'.
+
+Loading maps the files into memory and hands the mapped tensors to the model as they are, so a
+model takes about its own size. Only where one of our tensors stands in several of theirs
+(transformers splits QKV in three) is that one copied.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from qingtan.errors import UserError
+from qingtan.files import new_folder, read_json, write_json
+from qingtan.glm.config import GLMConfig
+from qingtan.glm.conversation import stop_ids
+from qingtan.glm.model import GLM
+from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer
+
+# Our name → theirs, in the order in which ours joins them. `{}` is the layer's number.
+_LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "chatglm": {
+        "embedding.weight": ("transformer.embedding.word_embeddings.weight",),
+        "layers.{}.attention_norm.weight": ("transformer.encoder.layers.{}.input_layernorm.weight",),
+        "layers.{}.attention.qkv.weight": (
+            "transformer.encoder.layers.{}.self_attention.query_key_value.weight",
+        ),
+        "layers.{}.attention.qkv.bias": (
+            "transformer.encoder.layers.{}.self_attention.query_key_value.bias",
+        ),
+        "layers.{}.attention.out.weight": (
+            "transformer.encoder.layers.{}.self_attention.dense.weight",
+        ),
+        "layers.{}.mlp_norm.weight": (
+            "transformer.encoder.layers.{}.post_attention_layernorm.weight",
+        ),
+        "layers.{}.mlp.gate_up.weight": ("transformer.encoder.layers.{}.mlp.dense_h_to_4h.weight",),
+        "layers.{}.mlp.down.weight": ("transformer.encoder.layers.{}.mlp.dense_4h_to_h.weight",),
+        "final_norm.weight": ("transformer.encoder.final_layernorm.weight",),
+        "head.weight": ("transformer.output_layer.weight",),
+    },
+    "glm": {
+        "embedding.weight": ("model.embed_tokens.weight",),
+        "layers.{}.attention_norm.weight": ("model.layers.{}.input_layernorm.weight",),
+        "layers.{}.attention.qkv.weight": tuple(
+            f"model.layers.{{}}.self_attn.{part}_proj.weight" for part in "qkv"
+        ),
+        "layers.{}.attention.qkv.bias": tuple(
+            f"model.layers.{{}}.self_attn.{part}_proj.bias" for part in "qkv"
+        ),
+        "layers.{}.attention.out.weight": ("model.layers.{}.self_attn.o_proj.weight",),
+        "layers.{}.mlp_norm.weight": ("model.layers.{}.post_attention_layernorm.weight",),
+        "layers.{}.mlp.gate_up.weight": ("model.layers.{}.mlp.gate_up_proj.weight",),
+        "layers.{}.mlp.down.weight": ("model.layers.{}.mlp.down_proj.weight",),
+        "final_norm.weight": ("model.norm.weight",),
+        "head.weight": ("lm_head.weight",),
+    },
+}
+# Recomputed from the configuration.
+_IGNORED_SUFFIX = "inv_freq"
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def load_config(folder: str | Path) -> GLMConfig:
+    """Read a checkpoint's `config.json`, of either form."""
+    path = Path(folder) / "config.json"
+    return GLMConfig.from_json(read_json(path), str(path))
+
+
+def load_tokenizer(folder: str | Path) -> GLMTokenizer:
+    """Read a checkpoint's `tokenizer.model`."""
+    return GLMTokenizer.from_file(Path(folder) / TOKENIZER_FILE)
+
+
+def load_model(
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    allow_pickle: bool = False,
+) -> GLM:
+    """Load a model.
+
+    Args:
+        folder: `config.json` and safetensors, single or sharded with an index.
+        dtype: convert to this; by default the tensors stay as they are stored.
+        allow_pickle: read `pytorch_model*.bin` where there are no safetensors. They are pickles;
+            they are read with `weights_only`.
+
+    Raises:
+        UserError: a tensor is missing, unknown, of the wrong shape or dtype, or a file is missing
+            or damaged; the message names it.
+    """
+    folder = Path(folder)
+    config = load_config(folder)
+    layout = _LAYOUTS[read_json(folder / "config.json")["model_type"]]
+    stored = _open_tensors(folder, allow_pickle)
+    with torch.device("meta"):
+        model = GLM(config)
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del wanted["head.weight"]
+    parts = {name: _their_names(layout, name) for name in wanted}
+    _check_names(folder, config, layout, parts, stored)
+    state = {}
+    for name, names in parts.items():
+        tensors = [stored[part] for part in names]
+        joined = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        if joined.shape != wanted[name]:
+            raise UserError(
+                f"{folder}: tensor {names[0]} has shape {list(joined.shape)}, "
+                f"config.json asks for {list(wanted[name])}"
+            )
+        state[name] = joined.to(device=device, dtype=dtype or joined.dtype)
+    _check_dtypes(folder, parts, state)
+    if config.tie_word_embeddings:
+        state["head.weight"] = state["embedding.weight"]
+    model.load_state_dict(state, assign=True)
+    if config.tie_word_embeddings:
+        model.head.weight = model.embedding.weight
+    return model.eval()
+
+
+def save_model(
+    model: GLM,
+    tokenizer: GLMTokenizer,
+    folder: str | Path,
+    *,
+    layout: str = "glm",
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = 4 << 30,
+    replace: bool = False,
+) -> None:
+    """Write a checkpoint that `load_model` and the layout's own programs read.
+
+    Args:
+        layout: "glm" for transformers' `GlmForCausalLM`, "chatglm" for ChatGLM3's names.
+        dtype: convert the tensors; None keeps them.
+        replace: an existing folder is replaced, once the new one is whole.
+
+    Raises:
+        UserError: the folder exists and is not to be replaced, or the layout is unknown.
+    """
+    if layout not in _LAYOUTS:
+        raise UserError(f"layout {layout!r} is none of {', '.join(_LAYOUTS)}")
+    config = model.config
+    values = config.to_transformers() if layout == "glm" else config.to_chatglm()
+    with new_folder(folder, replace) as partial:
+        write_json(partial / "config.json", values)
+        write_json(partial / "generation_config.json", _generation_config(config, tokenizer))
+        tokenizer.save(partial)
+        _save_tensors(dict(_renamed(model, layout, dtype)), partial, max_shard_bytes)
+
+
+def _their_names(layout: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
+    """Return the stored names of one of our tensors."""
+    first, _, rest = name.partition(".")
+    if first != "layers":
+        return layout[name]
+    number, _, rest = rest.partition(".")
+    return tuple(part.format(number) for part in layout[f"layers.{{}}.{rest}"])
+
+
+def _check_names(
+    folder: Path,
+    config: GLMConfig,
+    layout: Mapping[str, tuple[str, ...]],
+    parts: Mapping[str, tuple[str, ...]],
+    stored: Mapping[str, Tensor],
+) -> None:
+    expected = {part for names in parts.values() for part in names}
+    found = {name for name in stored if not name.endswith(_IGNORED_SUFFIX)}
+    head, embedding = layout["head.weight"][0], layout["embedding.weight"][0]
+    if config.tie_word_embeddings and head in found and embedding in found:
+        if not torch.equal(stored[head], stored[embedding]):
+            raise UserError(
+                f"{folder}: tensor {head} differs from the embedding that config.json ties it to"
+            )
+        found.discard(head)
+    if missing := sorted(expected - found):
+        raise UserError(f"{folder}: tensor {missing[0]} is missing (of {len(missing)} missing)")
+    if extra := sorted(found - expected):
+        raise UserError(f"{folder}: tensor {extra[0]} is not known (of {len(extra)} such)")
+
+
+def _check_dtypes(
+    folder: Path, parts: Mapping[str, tuple[str, ...]], state: Mapping[str, Tensor]
+) -> None:
+    first = next(iter(state.values())).dtype
+    for name, tensor in state.items():
+        if tensor.dtype not in _FLOATS or tensor.dtype != first:
+            raise UserError(
+                f"{folder}: tensor {parts[name][0]} has dtype {tensor.dtype}; a checkpoint is all "
+                f"float32, all float16 or all bfloat16 (the first tensor is {first})"
+            )
+
+
+def _open_tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
+    """Return every tensor of a checkpoint by name, mapped from its files."""
+    for stem, suffix, read in (
+        ("model", "safetensors", _map_safetensors),
+        ("pytorch_model", "bin", _read_pickle),
+    ):
+        files = _list_files(folder, f"{stem}.{suffix}")
+        if files and (suffix == "safetensors" or allow_pickle):
+            return {name: tensor for file in files for name, tensor in read(file).items()}
+        if files:
+            raise UserError(
+                f"{files[0]}: a pickle, which can run code when it is opened; convert it to "
+                "safetensors, or ask for it by name with allow_pickle"
+            )
+    raise UserError(f"{folder}: holds no model.safetensors, whole or with an index")
+
+
+def _list_files(folder: Path, name: str) -> list[Path]:
+    index = folder / f"{name}.index.json"
+    if index.exists():
+        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        if any(Path(file).name != file for file in names):
+            raise UserError(f"{index}: names a file outside the checkpoint's folder")
+        return [folder / file for file in names]
+    return [folder / name] if (folder / name).exists() else []
+
+
+def _map_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: the index names this file, and it is missing") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged or truncated: {error}") from None
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: the index names this file, and it is missing") from None
+    except Exception as error:  # torch raises many kinds for a damaged or hostile pickle
+        raise UserError(f"{path}: damaged, or not only weights: {error}") from None
+    return state
+
+
+def _renamed(
+    model: GLM, layout: str, dtype: torch.dtype | None
+) -> Iterator[tuple[str, Tensor]]:
+    c = model.config
+    rows = [c.num_attention_heads, c.num_key_value_heads, c.num_key_value_heads]
+    for name, tensor in model.state_dict().items():
+        if name == "head.weight" and c.tie_word_embeddings:
+            continue
+        names = _their_names(_LAYOUTS[layout], name)
+        pieces = tensor.split([n * c.head_dim for n in rows]) if len(names) > 1 else [tensor]
+        for theirs, piece in zip(names, pieces, strict=True):
+            yield theirs, piece.detach().to(dtype or piece.dtype).contiguous().cpu()
+
+
+def _save_tensors(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:
+    shards: list[dict[str, Tensor]] = [{}]
+    size = total = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and size + tensor.nbytes > max_shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+        total += tensor.nbytes
+    if len(shards) == 1:
+        save_file(shards[0], folder / "model.safetensors", metadata={"format": "pt"})
+        return
+    weight_map = {}
+    for i, shard in enumerate(shards, start=1):
+        file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
+        save_file(shard, folder / file, metadata={"format": "pt"})
+        weight_map.update(dict.fromkeys(shard, file))
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    write_json(folder / "model.safetensors.index.json", index)
+
+
+def _generation_config(config: GLMConfig, tokenizer: GLMTokenizer) -> dict[str, Any]:
+    """ChatGLM3's published sampling defaults, and the tokens that end an answer."""
+    return {
+        "eos_token_id": list(stop_ids(tokenizer)),
+        "pad_token_id": config.pad_token_id,
+        "do_sample": True,
+        "temperature": 0.8,
+        "top_p": 0.8,
+    }

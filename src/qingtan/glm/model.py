@@ -1,0 +1,359 @@
+"""The GLM in PyTorch: ChatGLM3's mathematics, checked against published reference outputs.
+
+RMSNorm before attention and before the MLP; one joint QKV projection with bias; rotary positions
+on interleaved pairs of the first half of each head; keys and values shared by groups of heads;
+SwiGLU; a head that may be tied to the embedding. Sources: ChatGLM3's published configuration and
+modelling files; RoPE 2104.09864, GQA 2305.13245, SwiGLU 2002.05202, P-Tuning v2 2110.07602.
+
+Shapes: B sequences, T new tokens, S tokens seen (prefix and cache included), D hidden width,
+H query heads, G key-value heads, W head width, L layers, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qingtan.errors import UserError
+from qingtan.glm.config import GLMConfig
+
+
+@dataclass(frozen=True)
+class GLMOutput:
+    """What a forward pass gives.
+
+    Attributes:
+        logits: (B, T, V), or (B, 1, V) when only the last were asked for.
+        hidden: (B, T, D) after the final norm.
+        attentions: per layer (B, H, T, S) weights, when asked for.
+    """
+
+    logits: Tensor
+    hidden: Tensor
+    attentions: tuple[Tensor, ...] = ()
+
+
+class KVCache:
+    """Keys and values of the tokens already seen, for `batch` sequences of different lengths.
+
+    Args:
+        capacity: the most tokens that a sequence may have, prefix included.
+        prefix: a P-Tuning v2 prefix (L, 2, G, P, W) that every sequence starts with. It takes P
+            places of the cache, and none of the rotary positions.
+    """
+
+    def __init__(
+        self,
+        config: GLMConfig,
+        batch: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        prefix: Tensor | None = None,
+    ) -> None:
+        shape = (
+            config.num_hidden_layers,
+            batch,
+            config.num_key_value_heads,
+            capacity,
+            config.head_dim,
+        )
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.prefix_length = 0 if prefix is None else prefix.shape[3]
+        self.lengths = torch.full((batch,), self.prefix_length, device=device)
+        self.capacity = capacity
+        if prefix is not None:
+            self.keys[..., : self.prefix_length, :] = prefix[:, 0].unsqueeze(1)
+            self.values[..., : self.prefix_length, :] = prefix[:, 1].unsqueeze(1)
+
+    def rewind(self, row: int, tokens: int) -> None:
+        """Keep only the first tokens of a sequence; 0 empties it for the next one."""
+        self.lengths[row] = self.prefix_length + tokens
+
+    def write(self, layer: int, step: "_Step", key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, G, T, W) keys and values; return all (B, G, S, W) of these sequences."""
+        rows = step.rows[:, None]
+        self.keys[layer][rows, :, step.slots] = key.transpose(1, 2).to(self.keys.dtype)
+        self.values[layer][rows, :, step.slots] = value.transpose(1, 2).to(self.values.dtype)
+        seen = step.seen
+        if len(step.rows) == self.keys.shape[1]:
+            return self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
+        return self.keys[layer, step.rows, :, :seen], self.values[layer, step.rows, :, :seen]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Where a pass stands in the cache: rows (B,), slots (B, T), and the longest S."""
+
+    rows: Tensor
+    slots: Tensor
+    seen: int
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) · weight, the statistics in float32 (1910.07467)."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), self.weight.shape, eps=self.eps).to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions on half of each head."""
+
+    def __init__(self, config: GLMConfig) -> None:
+        super().__init__()
+        self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = config.head_dim
+        self.qkv = nn.Linear(config.hidden_size, config.qkv_size, bias=config.attention_bias)
+        self.out = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: Tensor,
+        mask: Tensor | None,
+        layer: int,
+        cache: KVCache | None,
+        step: _Step | None,
+        prefix: Tensor | None,
+        want_weights: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D) → (B, T, D) and, on request, weights (B, H, T, S).
+
+        `mask` (B or 1, 1, T, S) is true where a token may look; None means causal.
+        """
+        batch, length, _ = x.shape
+        heads = self.qkv(x).view(batch, length, -1, self.head_dim).transpose(1, 2)
+        rotated, value = heads.split([self.heads + self.groups, self.groups], dim=1)
+        query, key = apply_rotary(rotated, rotary).split([self.heads, self.groups], dim=1)
+        if cache is not None and step is not None:
+            key, value = cache.write(layer, step, key, value)
+            key, value = key.to(query.dtype), value.to(query.dtype)
+        elif prefix is not None:
+            first = prefix[layer].unsqueeze(1).expand(-1, batch, -1, -1, -1).to(query.dtype)
+            key, value = torch.cat([first[0], key], 2), torch.cat([first[1], value], 2)
+        if want_weights:
+            mixed, weights = _attend_explicitly(query, key, value, mask)
+        else:
+            weights = None
+            mixed = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+            )
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, -1)), weights
+
+
+class MLP(nn.Module):
+    """down(silu(gate) · up), gate and up in one product, gate first."""
+
+    def __init__(self, config: GLMConfig) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(F.silu(gate) * up)
+        return out
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind a norm and added to the stream."""
+
+    def __init__(self, config: GLMConfig) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.attention = Attention(config)
+        self.mlp_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: Tensor,
+        mask: Tensor | None,
+        layer: int = 0,
+        cache: KVCache | None = None,
+        step: _Step | None = None,
+        prefix: Tensor | None = None,
+        want_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        attended, weights = self.attention(
+            self.attention_norm(x), rotary, mask, layer, cache, step, prefix, want_weights
+        )
+        x = x + attended
+        return x + self.mlp(self.mlp_norm(x)), weights
+
+
+class GLM(nn.Module):
+    """The whole model. A new one is initialised by `initialize`; `checkpoint.load` fills one."""
+
+    def __init__(self, config: GLMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.final_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.head.weight = self.embedding.weight
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        cache: KVCache | None = None,
+        rows: Tensor | None = None,
+        prefix: Tensor | None = None,
+        last_only: bool = False,
+        want_attentions: bool = False,
+    ) -> GLMOutput:
+        """Run the model.
+
+        Args:
+            tokens: (B, T) int64.
+            cache: continues the sequences in it, and grows by these tokens.
+            rows: (B,) the cache's rows that `tokens` belong to; all of them by default.
+            prefix: a P-Tuning v2 prefix (L, 2, G, P, W) to learn; a cache holds its own.
+            last_only: compute the logits of the last token only.
+            want_attentions: return the attention weights too.
+
+        Raises:
+            UserError: the cache is too small, or both a cache and a prefix were given.
+        """
+        if cache is not None and prefix is not None:
+            raise UserError("give the prefix to the cache, or to the model without a cache")
+        length = tokens.shape[1]
+        step, mask = None, None
+        positions = torch.arange(length, device=tokens.device)[None]
+        if cache is not None:
+            step, positions = _place(tokens, cache, rows)
+            mask = _cached_mask(step) if want_attentions or step.seen > length else None
+        elif prefix is not None or want_attentions:
+            mask = _causal_mask(length, 0 if prefix is None else prefix.shape[3], tokens.device)
+        rotary = rotary_table(self.config, positions)
+        x = self.embedding(tokens)
+        attentions = []
+        for i, block in enumerate(self.layers):
+            x, weights = block(x, rotary, mask, i, cache, step, prefix, want_attentions)
+            attentions.append(weights)
+        if cache is not None and step is not None:
+            cache.lengths[step.rows] += length
+        hidden = self.final_norm(x)
+        logits = self.head(hidden[:, -1:] if last_only else hidden)
+        return GLMOutput(logits, hidden, tuple(attentions) if want_attentions else ())
+
+
+class PrefixEncoder(nn.Module):
+    """P-Tuning v2: learned keys and values that stand before every layer's own.
+
+    Args:
+        length: P, the number of virtual tokens.
+        projection: pass an embedding of width D through Linear, tanh, Linear (ChatGLM's
+            `prefix_projection`), instead of learning keys and values directly.
+    """
+
+    def __init__(self, config: GLMConfig, length: int, projection: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        width = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim
+        self.embedding = nn.Embedding(length, config.hidden_size if projection else width)
+        self.projection: nn.Module = nn.Identity()
+        if projection:
+            # ChatGLM names the hidden width of the two after the model's own.
+            self.projection = nn.Sequential(
+                nn.Linear(config.hidden_size, config.hidden_size),
+                nn.Tanh(),
+                nn.Linear(config.hidden_size, width),
+            )
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self) -> Tensor:
+        """Return the prefix (L, 2, G, P, W)."""
+        c = self.config
+        flat = self.dropout(self.projection(self.embedding.weight))
+        shape = (len(flat), c.num_hidden_layers, 2, c.num_key_value_heads, c.head_dim)
+        prefix: Tensor = flat.view(shape).permute(1, 2, 3, 0, 4)
+        return prefix
+
+
+def initialize(model: GLM, seed: int = 0) -> GLM:
+    """Draw a new model's weights, the same ones for the same seed; return the model.
+
+    Embedding (and a head of its own): normal, deviation 0.02. Matrices: normal, deviation
+    1/√inputs, which keeps activations at unit scale (LeCun), and for the two that add to the
+    residual stream (`out`, `down`) also divided by √(2·layers), so that the stream's variance does
+    not grow with depth (GPT-2). Norms 1, biases 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    residual = (2 * model.config.num_hidden_layers) ** -0.5
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            nn.init.constant_(parameter, 1.0 if "norm" in name else 0.0)
+        elif name.startswith(("embedding", "head")):
+            nn.init.normal_(parameter, std=0.02, generator=generator)
+        else:
+            scale = residual if name.endswith(("out.weight", "down.weight")) else 1.0
+            deviation = scale * parameter.shape[1] ** -0.5
+            nn.init.normal_(parameter, std=deviation, generator=generator)
+    return model
+
+
+def rotary_table(config: GLMConfig, positions: Tensor) -> Tensor:
+    """Return cosines and sines (2, B, 1, T, W/4) float32 for positions (B, T).
+
+    θᵢ = rope_theta^(−2i/(W/2)): the rotated part of a head is its first half.
+    """
+    half = config.head_dim // 2
+    exponents = torch.arange(0, half, 2, dtype=torch.float32, device=positions.device) / half
+    angles = positions[:, None, :, None].float() * config.rope_theta**-exponents
+    return torch.stack((angles.cos(), angles.sin()))
+
+
+def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
+    """Rotate interleaved pairs of the first half of each head; x (B, heads, T, W)."""
+    cos, sin = rotary.to(x.dtype)
+    turned, passed = x.chunk(2, dim=-1)
+    even, odd = turned[..., 0::2], turned[..., 1::2]
+    pairs = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
+    return torch.cat((pairs.flatten(-2), passed), dim=-1)
+
+
+def _place(tokens: Tensor, cache: KVCache, rows: Tensor | None) -> tuple[_Step, Tensor]:
+    if rows is None:
+        rows = torch.arange(len(tokens), device=tokens.device)
+    slots = cache.lengths[rows][:, None] + torch.arange(tokens.shape[1], device=tokens.device)
+    seen = int(slots.max()) + 1
+    if seen > cache.capacity:
+        raise UserError(f"the cache holds {cache.capacity} tokens; this needs {seen}")
+    return _Step(rows, slots, seen), slots - cache.prefix_length
+
+
+def _cached_mask(step: _Step) -> Tensor:
+    """(B, 1, T, S): a token sees whatever stands in a slot up to its own."""
+    return torch.arange(step.seen, device=step.slots.device) <= step.slots[:, None, :, None]
+
+
+def _causal_mask(length: int, prefix_length: int, device: torch.device) -> Tensor:
+    """(1, 1, T, P + T): every token sees the prefix, itself and what came before."""
+    slots = torch.arange(length, device=device) + prefix_length
+    seen = torch.arange(prefix_length + length, device=device)
+    return (seen <= slots[:, None])[None, None]
+
+
+def _attend_explicitly(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    share = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(share, 1), value.repeat_interleave(share, 1)
+    scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.float().softmax(-1).to(query.dtype)
+    return weights @ value, weights
