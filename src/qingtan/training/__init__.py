@@ -1,0 +1,1 @@
+"""Training: pretraining and supervised fine-tuning in one trainer."""
