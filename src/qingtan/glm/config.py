@@ -261,7 +261,7 @@ _CHATGLM3_6B = GLMConfig(
 # two; the next three are for a GPU; the last three are published models.
 SIZES = {
     "tiny": _own(1024, 64, 2, 4, 176),
-    "laptop": _own(8064, 256, 6, 4, 704),
+    "laptop": _own(8064, 192, 6, 4, 512),
     "student": _own(16_384, 512, 8, 8, 1408),
     "mid": _own(24_576, 640, 12, 10, 1728),
     "flagship": _own(32_768, 768, 12, 12, 2048),

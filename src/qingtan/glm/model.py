@@ -24,7 +24,7 @@ class GLMOutput:
     """What a forward pass gives.
 
     Attributes:
-        logits: (B, T, V), or (B, 1, V) when only the last were asked for.
+        logits: (B, T, V); (B, 1, V) or (N, V) when only some were asked for.
         hidden: (B, T, D) after the final norm.
         attentions: per layer (B, H, T, S) weights, when asked for.
     """
@@ -212,6 +212,7 @@ class GLM(nn.Module):
         rows: Tensor | None = None,
         prefix: Tensor | None = None,
         last_only: bool = False,
+        logits_at: Tensor | None = None,
         want_attentions: bool = False,
     ) -> GLMOutput:
         """Run the model.
@@ -222,6 +223,7 @@ class GLM(nn.Module):
             rows: (B,) the cache's rows that `tokens` belong to; all of them by default.
             prefix: a P-Tuning v2 prefix (L, 2, G, P, W) to learn; a cache holds its own.
             last_only: compute the logits of the last token only.
+            logits_at: (B, T) bool, compute the logits of these N tokens only.
             want_attentions: return the attention weights too.
 
         Raises:
@@ -246,7 +248,8 @@ class GLM(nn.Module):
         if cache is not None and step is not None:
             cache.lengths[step.rows] += length
         hidden = self.final_norm(x)
-        logits = self.head(hidden[:, -1:] if last_only else hidden)
+        wanted = hidden[:, -1:] if last_only else hidden if logits_at is None else hidden[logits_at]
+        logits = self.head(wanted)
         return GLMOutput(logits, hidden, tuple(attentions) if want_attentions else ())
 
 

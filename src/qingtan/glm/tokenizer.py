@@ -175,7 +175,6 @@ def train_tokenizer(
                 max_sentencepiece_length=16,
                 pad_id=-1,
                 num_threads=threads or os.cpu_count() or 1,
-                train_extremely_large_corpus=False,
                 minloglevel=1,
             )
     except RuntimeError as error:
