@@ -11,26 +11,37 @@ from qingtan.errors import UserError
 
 
 @contextmanager
-def new_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
+def new_folder(path: str | Path, marker: str, replace: bool = False) -> Iterator[Path]:
     """Yield a folder to fill; it becomes `path` when the block ends without an exception.
 
+    After an exception nothing is left; what a killed process left is replaced.
+
+    Args:
+        marker: the file by which an earlier result is known; no other folder is ever replaced.
+        replace: replace an earlier result, once the new one is complete.
+
     Raises:
-        UserError: `path` exists already, and is not to be replaced.
+        UserError: `path` exists and may not be replaced.
     """
     path = Path(path)
     if path.exists() and not replace:
-        raise UserError(f"{path}: exists already; name another folder or remove it")
+        raise UserError(f"{path}: exists; name another folder, or replace it with --force")
+    if path.exists() and not (path / marker).is_file():
+        raise UserError(f"{path}: exists and has no {marker}, so it will not be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    old = path.with_name(f".{path.name}.old")
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(old)
         partial.rename(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

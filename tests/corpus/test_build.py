@@ -222,16 +222,16 @@ def test_a_killed_build_leaves_no_corpus(write_records, make_recipe, tmp_path: P
     process = multiprocessing.get_context("spawn").Process(target=build_alone, args=(recipe,))
     process.start()
     deadline = time.monotonic() + 30
-    while not (tmp_path / "corpus.partial").exists() and time.monotonic() < deadline:
+    while not (tmp_path / ".corpus.partial").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert (tmp_path / "corpus.partial").is_dir()
+    assert (tmp_path / ".corpus.partial").is_dir()
     assert not (tmp_path / "corpus").exists()
     corpus = Corpus.open(build_corpus(make_recipe({**source, "limit": 5}), workers=1))
     assert sum(map(len, corpus.shards)) == 5
-    assert not (tmp_path / "corpus.partial").exists()
+    assert not (tmp_path / ".corpus.partial").exists()
 
 
 def test_the_summary_speaks_the_users_language(

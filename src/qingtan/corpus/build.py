@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-from qingtan.corpus.folders import new_folder
 from qingtan.corpus.recipe import CorpusRecipe
 from qingtan.corpus.shards import (
     INDEX_FILE,
@@ -18,6 +17,7 @@ from qingtan.corpus.summary import print_corpus
 from qingtan.corpus.workers import Built, build_sources
 from qingtan.corpus.writer import token_type
 from qingtan.errors import UserError
+from qingtan.files import new_folder
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.provenance import LicenceTable, Step
 
@@ -43,7 +43,7 @@ def build_corpus(recipe: CorpusRecipe, workers: int | None = None, force: bool =
     """
     _check_files(recipe)
     tokenizer = GLMTokenizer.from_file(recipe.tokenizer)
-    with new_folder(recipe.output, INDEX_FILE, force) as folder:
+    with new_folder(recipe.output, INDEX_FILE, replace=force) as folder:
         jobs = [Job(recipe, source, folder) for source in recipe.source]
         built = build_sources(jobs, workers or os.cpu_count() or 1)
         index = _index(tokenizer, built)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from qingtan.corpus.folders import new_folder
 from qingtan.corpus.recipe import SampledFile, TokenizerRecipe
 from qingtan.corpus.screen import Screen
 from qingtan.corpus.summary import print_vocabulary
+from qingtan.files import new_folder
 from qingtan.glm.tokenizer import TOKENIZER_FILE, train_tokenizer
 from qingtan.i18n import tr
 from qingtan.provenance import LicenceTable, Provenance, Source, Step, merge
@@ -40,7 +40,7 @@ def train_vocabulary(
     total_weight = sum(source.weight for source in recipe.source)
     texts: list[str] = []
     origins: list[Provenance] = []
-    with new_folder(recipe.output, TOKENIZER_FILE, force) as folder:
+    with new_folder(recipe.output, TOKENIZER_FILE, replace=force) as folder:
         for source in tqdm(recipe.source, unit=tr(" sources", " 个来源"), disable=None):
             size = int(recipe.sample_bytes * source.weight / total_weight)
             for text, origin in draw_sample(recipe, source, size, licences):

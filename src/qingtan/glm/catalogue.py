@@ -24,9 +24,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
     names = ", ".join(built_in_models()) or "none"
-    raise UserError(
-        f"model {str(name_or_path)!r}: neither a folder nor a built-in model ({names})"
-    )
+    raise UserError(f"model {str(name_or_path)!r}: neither a folder nor a built-in model ({names})")
 
 
 def built_in_models() -> list[str]:

@@ -2,10 +2,11 @@
 
 Loading maps the files into memory and hands the mapped tensors to the model as they are, so a
 model takes about its own size. Only where one of our tensors stands in several of theirs
-(transformers splits QKV in three) is that one copied.
+(transformers splits QKV in three) is that one copied, from mappings of their own that end with
+the copy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer
 _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
     "chatglm": {
         "embedding.weight": ("transformer.embedding.word_embeddings.weight",),
-        "layers.{}.attention_norm.weight": ("transformer.encoder.layers.{}.input_layernorm.weight",),
+        "layers.{}.attention_norm.weight": (
+            "transformer.encoder.layers.{}.input_layernorm.weight",
+        ),
         "layers.{}.attention.qkv.weight": (
             "transformer.encoder.layers.{}.self_attention.query_key_value.weight",
         ),
@@ -60,6 +63,7 @@ _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
         "head.weight": ("lm_head.weight",),
     },
 }
+CONFIG_FILE = "config.json"
 # Recomputed from the configuration.
 _IGNORED_SUFFIX = "inv_freq"
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -67,7 +71,7 @@ _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 def load_config(folder: str | Path) -> GLMConfig:
     """Read a checkpoint's `config.json`, of either form."""
-    path = Path(folder) / "config.json"
+    path = Path(folder) / CONFIG_FILE
     return GLMConfig.from_json(read_json(path), str(path))
 
 
@@ -97,26 +101,26 @@ def load_model(
     """
     folder = Path(folder)
     config = load_config(folder)
-    layout = _LAYOUTS[read_json(folder / "config.json")["model_type"]]
-    stored = _open_tensors(folder, allow_pickle)
+    layout = _LAYOUTS[read_json(folder / CONFIG_FILE)["model_type"]]
+    stored, files = _open_tensors(folder, allow_pickle)
     with torch.device("meta"):
         model = GLM(config)
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    wanted = model.state_dict()
     if config.tie_word_embeddings:
         del wanted["head.weight"]
     parts = {name: _their_names(layout, name) for name in wanted}
+    _check_dtypes(folder, stored)
     _check_names(folder, config, layout, parts, stored)
     state = {}
     for name, names in parts.items():
-        tensors = [stored[part] for part in names]
-        joined = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-        if joined.shape != wanted[name]:
-            raise UserError(
-                f"{folder}: tensor {names[0]} has shape {list(joined.shape)}, "
-                f"config.json asks for {list(wanted[name])}"
-            )
-        state[name] = joined.to(device=device, dtype=dtype or joined.dtype)
-    _check_dtypes(folder, parts, state)
+        for part, like in zip(names, _split(config, names, wanted[name]), strict=True):
+            if stored[part].shape != like.shape:
+                raise UserError(
+                    f"{folder}: tensor {part} has shape {list(stored[part].shape)}, "
+                    f"config.json asks for {list(like.shape)}"
+                )
+        whole = stored[names[0]] if len(names) == 1 else _join(names, stored, files)
+        state[name] = whole.to(device=device, dtype=dtype or whole.dtype)
     if config.tie_word_embeddings:
         state["head.weight"] = state["embedding.weight"]
     model.load_state_dict(state, assign=True)
@@ -135,25 +139,37 @@ def save_model(
     max_shard_bytes: int = 4 << 30,
     replace: bool = False,
 ) -> None:
-    """Write a checkpoint that `load_model` and the layout's own programs read.
+    """Write a checkpoint that `load_model` and the layout's own programs read, whole or not at all.
 
     Args:
         layout: "glm" for transformers' `GlmForCausalLM`, "chatglm" for ChatGLM3's names.
         dtype: convert the tensors; None keeps them.
-        replace: an existing folder is replaced, once the new one is whole.
+        replace: an existing checkpoint is replaced, once the new one is whole.
 
     Raises:
         UserError: the folder exists and is not to be replaced, or the layout is unknown.
     """
+    with new_folder(folder, CONFIG_FILE, replace) as partial:
+        write_model(model, tokenizer, partial, layout, dtype, max_shard_bytes)
+
+
+def write_model(
+    model: GLM,
+    tokenizer: GLMTokenizer,
+    folder: Path,
+    layout: str = "glm",
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = 4 << 30,
+) -> None:
+    """Write a checkpoint's files into a folder, for a caller who adds to them; see `save_model`."""
     if layout not in _LAYOUTS:
         raise UserError(f"layout {layout!r} is none of {', '.join(_LAYOUTS)}")
     config = model.config
     values = config.to_transformers() if layout == "glm" else config.to_chatglm()
-    with new_folder(folder, replace) as partial:
-        write_json(partial / "config.json", values)
-        write_json(partial / "generation_config.json", _generation_config(config, tokenizer))
-        tokenizer.save(partial)
-        _save_tensors(dict(_renamed(model, layout, dtype)), partial, max_shard_bytes)
+    write_json(folder / CONFIG_FILE, values)
+    write_json(folder / "generation_config.json", _generation_config(config, tokenizer))
+    tokenizer.save(folder)
+    _save_tensors(dict(_renamed(model, layout, dtype)), folder, max_shard_bytes)
 
 
 def _their_names(layout: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
@@ -187,27 +203,55 @@ def _check_names(
         raise UserError(f"{folder}: tensor {extra[0]} is not known (of {len(extra)} such)")
 
 
-def _check_dtypes(
-    folder: Path, parts: Mapping[str, tuple[str, ...]], state: Mapping[str, Tensor]
-) -> None:
-    first = next(iter(state.values())).dtype
-    for name, tensor in state.items():
-        if tensor.dtype not in _FLOATS or tensor.dtype != first:
+def _check_dtypes(folder: Path, stored: Mapping[str, Tensor]) -> None:
+    found = {n: t.dtype for n, t in stored.items() if not n.endswith(_IGNORED_SUFFIX)}
+    first = next(iter(found.values()), None)
+    for name, dtype in found.items():
+        if dtype not in _FLOATS or dtype != first:
             raise UserError(
-                f"{folder}: tensor {parts[name][0]} has dtype {tensor.dtype}; a checkpoint is all "
+                f"{folder}: tensor {name} has dtype {dtype}; a checkpoint is all "
                 f"float32, all float16 or all bfloat16 (the first tensor is {first})"
             )
 
 
-def _open_tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    """Return every tensor of a checkpoint by name, mapped from its files."""
+def _split(config: GLMConfig, names: Sequence[str], tensor: Tensor) -> Sequence[Tensor]:
+    """Return the parts of one of our tensors that stand under these stored names."""
+    if len(names) == 1:
+        return [tensor]
+    groups = config.num_key_value_heads
+    rows = [n * config.head_dim for n in (config.num_attention_heads, groups, groups)]
+    return torch.split(tensor, rows)
+
+
+def _join(
+    names: Sequence[str], stored: Mapping[str, Tensor], files: Mapping[str, Path]
+) -> Tensor:
+    """Return the parts of one of our tensors as one."""
+    if files[names[0]].suffix != ".safetensors":
+        return torch.cat([stored[name] for name in names])
+    rows = sum(len(stored[name]) for name in names)
+    joined = stored[names[0]].new_empty(rows, *stored[names[0]].shape[1:])
+    for name, place in zip(
+        names, torch.split(joined, [len(stored[name]) for name in names]), strict=True
+    ):
+        # A mapping of its own: with it go the pages that were read, which would otherwise stay
+        # beside the copy for as long as the file is mapped.
+        with safe_open(files[name], framework="pt") as file:
+            place.copy_(file.get_tensor(name))
+    return joined
+
+
+def _open_tensors(folder: Path, allow_pickle: bool) -> tuple[dict[str, Tensor], dict[str, Path]]:
+    """Return every tensor of a checkpoint by name, mapped from its file, and the files by name."""
     for stem, suffix, read in (
         ("model", "safetensors", _map_safetensors),
         ("pytorch_model", "bin", _read_pickle),
     ):
         files = _list_files(folder, f"{stem}.{suffix}")
         if files and (suffix == "safetensors" or allow_pickle):
-            return {name: tensor for file in files for name, tensor in read(file).items()}
+            found = {file: read(file) for file in files}
+            stored = {name: tensor for part in found.values() for name, tensor in part.items()}
+            return stored, {name: file for file, part in found.items() for name in part}
         if files:
             raise UserError(
                 f"{files[0]}: a pickle, which can run code when it is opened; convert it to "
@@ -219,9 +263,13 @@ def _open_tensors(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
 def _list_files(folder: Path, name: str) -> list[Path]:
     index = folder / f"{name}.index.json"
     if index.exists():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
-        if any(Path(file).name != file for file in names):
-            raise UserError(f"{index}: names a file outside the checkpoint's folder")
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise UserError(f"{index}: holds no weight_map")
+        names = sorted({str(file) for file in weight_map.values()})
+        for file in names:
+            if Path(file).name != file or Path(file).suffix != Path(name).suffix:
+                raise UserError(f"{index}: names {file!r}, which is no such file of this folder")
         return [folder / file for file in names]
     return [folder / name] if (folder / name).exists() else []
 
@@ -232,7 +280,7 @@ def _map_safetensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path}: the index names this file, and it is missing") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: damaged or truncated: {error}") from None
 
 
@@ -246,17 +294,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _renamed(
-    model: GLM, layout: str, dtype: torch.dtype | None
-) -> Iterator[tuple[str, Tensor]]:
-    c = model.config
-    rows = [c.num_attention_heads, c.num_key_value_heads, c.num_key_value_heads]
+def _renamed(model: GLM, layout: str, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in model.state_dict().items():
-        if name == "head.weight" and c.tie_word_embeddings:
+        if name == "head.weight" and model.config.tie_word_embeddings:
             continue
         names = _their_names(_LAYOUTS[layout], name)
-        pieces = tensor.split([n * c.head_dim for n in rows]) if len(names) > 1 else [tensor]
-        for theirs, piece in zip(names, pieces, strict=True):
+        for theirs, piece in zip(names, _split(model.config, names, tensor), strict=True):
             yield theirs, piece.detach().to(dtype or piece.dtype).contiguous().cpu()
 
 

@@ -94,6 +94,8 @@ class GLMConfig:
             return readers[kind](values, origin)
         except KeyError as error:
             raise UserError(f"{origin}: the field {error} is missing") from None
+        except TypeError as error:
+            raise UserError(f"{origin}: a field is of the wrong type: {error}") from None
 
     def to_chatglm(self) -> dict[str, Any]:
         """Return ChatGLM3's `config.json`."""
@@ -173,7 +175,7 @@ _HARMLESS = frozenset(
     "rope_ratio rope_parameters rope_theta partial_rotary_factor eos_token_id bos_token_id "
     "pad_token_id tie_word_embeddings initializer_range return_dict output_attentions "
     "output_hidden_states chunk_size_feed_forward is_encoder_decoder id2label label2id "
-    "problem_type task_specific_params".split()
+    "problem_type task_specific_params".split()  # noqa: SIM905
 )
 
 
@@ -211,7 +213,9 @@ def _from_transformers(values: Mapping[str, Any], origin: str) -> GLMConfig:
 
 
 def _check_fields(
-    values: Mapping[str, Any], origin: str, read: Mapping[str, str] | tuple[str, ...],
+    values: Mapping[str, Any],
+    origin: str,
+    read: Mapping[str, str] | tuple[str, ...],
     fixed: Mapping[str, Any],
 ) -> None:
     for name, value in values.items():
@@ -266,9 +270,7 @@ SIZES = {
     "mid": _own(24_576, 640, 12, 10, 1728),
     "flagship": _own(32_768, 768, 12, 12, 2048),
     "chatglm3-6b": _CHATGLM3_6B,
-    "chatglm3-6b-32k": replace(
-        _CHATGLM3_6B, rope_theta=500_000.0, max_position_embeddings=32_768
-    ),
+    "chatglm3-6b-32k": replace(_CHATGLM3_6B, rope_theta=500_000.0, max_position_embeddings=32_768),
     "glm-4-9b": replace(
         _CHATGLM3_6B,
         vocab_size=151_552,

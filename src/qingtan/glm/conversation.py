@@ -31,7 +31,7 @@ ROLE_TOKENS = {
 TOOLS_INTRODUCTION = (
     "Answer the following questions as best as you can. You have access to the following tools:"
 )
-# Longer first lines than this are no tool's name: the stream need not wait for them.
+# Longer first lines than this are no tool's name, so a stream need not wait for their end.
 MAX_TOOL_NAME = 64
 
 
@@ -101,10 +101,13 @@ def encode_conversation(
         UserError: a message is malformed, an answer is empty, or no message is the assistant's.
     """
     ids, trained, was_answer = tokenizer.prefix, [False, False], False
-    for turn in _turns(messages, tools):
+    turns = _turns(messages, tools)
+    for i, message in enumerate(messages):
+        is_answer = message["role"] == "assistant" and not message.get("tool_calls")
+        if is_answer and not _text_of(i, message.get("content")).strip():
+            raise UserError(f"messages[{i}].content: an answer of the assistant is empty")
+    for turn in turns:
         is_answer = turn.role == "assistant"
-        if is_answer and not turn.content.strip():
-            raise UserError("messages: an answer of the assistant is empty")
         encoded = _encode_turn(tokenizer, turn)
         ids += encoded
         trained += [was_answer] + [is_answer] * (len(encoded) - 1)
@@ -127,7 +130,8 @@ def parse_reply(text: str) -> Reply:
         return Reply(text.strip())
     if not metadata.strip():
         return Reply(content.strip())
-    call = _parse_call(metadata.strip(), content)
+    is_name = len(metadata.strip()) <= MAX_TOOL_NAME
+    call = _parse_call(metadata.strip(), content) if is_name else None
     return Reply("", (call,)) if call else Reply(text.strip())
 
 
@@ -135,7 +139,8 @@ class ReplyStream:
     """Splits a stream of generated text into pieces to show, holding back what may be a call.
 
     Feed it pieces of text; `finish` gives the whole reply. Only when the first line is empty, as
-    it is before a plain answer, or when the caller gave no tools, is text passed on at once.
+    it is before a plain answer, or too long to name a tool, or when the caller gave no tools, is
+    text passed on at once.
     """
 
     def __init__(self, expect_calls: bool) -> None:
@@ -155,9 +160,8 @@ class ReplyStream:
 
     def _is_plain(self) -> bool:
         first, newline, _ = self._text.partition("\n")
-        if newline and not first.strip():
-            return True
-        return not self._expect_calls and (bool(newline) or len(first) > MAX_TOOL_NAME)
+        name = first.strip()
+        return not self._expect_calls or (bool(newline) and not name) or len(name) > MAX_TOOL_NAME
 
     def _show(self, text: str) -> str:
         # White space at either end is the format's, not the answer's; in the middle it is kept,
@@ -186,10 +190,12 @@ def _turns(messages: Sequence[Message], tools: Sequence[Message] | None) -> list
 
 def _turns_of(index: int, message: Message) -> Iterator[Turn]:
     role = message.get("role") if isinstance(message, Mapping) else None
-    if role not in ROLE_TOKENS:
+    if not isinstance(role, str) or role not in ROLE_TOKENS:
         raise UserError(f"messages[{index}].role: {role!r} is none of {', '.join(ROLE_TOKENS)}")
     content = _text_of(index, message.get("content"))
-    calls = message.get("tool_calls") or ()
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list | tuple):
+        raise UserError(f"messages[{index}].tool_calls: give a list")
     if content or not calls:
         yield Turn(ROLE_TOKENS[role].strip("<|>"), content)
     for call in calls:
@@ -203,8 +209,9 @@ def _text_of(index: int, content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
-        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        if len(parts) == len(content) and all(isinstance(part, str) for part in parts):
+        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        parts = [text for text in texts if isinstance(text, str)]
+        if len(parts) == len(content):
             return "".join(parts)
     raise UserError(f"messages[{index}].content: give a string or a list of text parts")
 
@@ -215,7 +222,9 @@ def _turn_of_call(index: int, call: Any) -> Turn:
         name, arguments = function["name"], function["arguments"]
         values = json.loads(arguments) if isinstance(arguments, str) else dict(arguments)
         written = ", ".join(f"{key}={value!r}" for key, value in values.items())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not isinstance(name, str):
+            raise TypeError("the name is no string")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f"messages[{index}].tool_calls: each needs function.name and function.arguments "
             f"as a JSON object ({error})"
@@ -224,6 +233,9 @@ def _turn_of_call(index: int, call: Any) -> Turn:
 
 
 def _with_tools(turns: list[Turn], tools: Sequence[Message]) -> list[Turn]:
+    for i, tool in enumerate(tools):
+        if not isinstance(tool, Mapping):
+            raise UserError(f"tools[{i}]: give a function's description as an object")
     functions = [tool.get("function", tool) for tool in tools]
     listing = json.dumps(functions, indent=4, ensure_ascii=False)
     if turns[0].role == "system":
@@ -234,7 +246,7 @@ def _with_tools(turns: list[Turn], tools: Sequence[Message]) -> list[Turn]:
 
 
 def _parse_call(name: str, content: str) -> ToolCall | None:
-    block = re.search(r"```(?:python)?\s*\n(.*?)```", content, re.DOTALL)
+    block = re.search(r"```(?:python)?[^\S\n]*\n(.*?)```", content, re.DOTALL)
     if not block:
         return None
     try:
@@ -247,6 +259,7 @@ def _parse_call(name: str, content: str) -> ToolCall | None:
         return None
     try:
         arguments = {k.arg: ast.literal_eval(k.value) for k in expression.keywords if k.arg}
+        json.dumps(arguments, allow_nan=False)  # the caller is to get what JSON can carry
     except (ValueError, TypeError, MemoryError, RecursionError):
         return None
     return ToolCall(name, arguments) if len(arguments) == len(expression.keywords) else None

@@ -78,16 +78,20 @@ class KVCache:
         self.keys[layer][rows, :, step.slots] = key.transpose(1, 2).to(self.keys.dtype)
         self.values[layer][rows, :, step.slots] = value.transpose(1, 2).to(self.values.dtype)
         seen = step.seen
-        if len(step.rows) == self.keys.shape[1]:
+        if step.whole:
             return self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
         return self.keys[layer, step.rows, :, :seen], self.values[layer, step.rows, :, :seen]
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Where a pass stands in the cache: rows (B,), slots (B, T), and the longest S."""
+    """Where a pass stands in the cache: rows (B,), slots (B, T), and the longest S.
+
+    `whole` says that the rows are all of the cache's, in their order.
+    """
 
     rows: Tensor
+    whole: bool
     slots: Tensor
     seen: int
 
@@ -131,8 +135,9 @@ class Attention(nn.Module):
         """
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim).transpose(1, 2)
-        rotated, value = heads.split([self.heads + self.groups, self.groups], dim=1)
-        query, key = apply_rotary(rotated, rotary).split([self.heads, self.groups], dim=1)
+        rotated, value = heads[:, : -self.groups], heads[:, -self.groups :]
+        turned = apply_rotary(rotated, rotary)
+        query, key = turned[:, : self.heads], turned[:, self.heads :]
         if cache is not None and step is not None:
             key, value = cache.write(layer, step, key, value)
             key, value = key.to(query.dtype), value.to(query.dtype)
@@ -329,13 +334,13 @@ def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
 
 
 def _place(tokens: Tensor, cache: KVCache, rows: Tensor | None) -> tuple[_Step, Tensor]:
-    if rows is None:
-        rows = torch.arange(len(tokens), device=tokens.device)
+    everything = torch.arange(len(cache.lengths), device=tokens.device)
+    rows = everything if rows is None else rows
     slots = cache.lengths[rows][:, None] + torch.arange(tokens.shape[1], device=tokens.device)
     seen = int(slots.max()) + 1
     if seen > cache.capacity:
         raise UserError(f"the cache holds {cache.capacity} tokens; this needs {seen}")
-    return _Step(rows, slots, seen), slots - cache.prefix_length
+    return _Step(rows, torch.equal(rows, everything), slots, seen), slots - cache.prefix_length
 
 
 def _cached_mask(step: _Step) -> Tensor:

@@ -102,7 +102,7 @@ class GLMTokenizer:
         if token in self._special_names:
             return self._special_names[token]
         known = 0 <= token < self._pieces.vocab_size()
-        return cast(str, self._pieces.id_to_piece(token)) if known else f"<padding {token}>"
+        return self._pieces.id_to_piece(token) if known else f"<padding {token}>"
 
     def save(self, folder: str | Path) -> None:
         """Write the SentencePiece file into a checkpoint's folder."""
@@ -111,7 +111,7 @@ class GLMTokenizer:
     def _piece_bytes(self, token: int) -> bytes:
         if self._pieces.is_control(token) or self._pieces.is_unknown(token):
             return b""
-        piece = cast(str, self._pieces.id_to_piece(token))
+        piece = self._pieces.id_to_piece(token)
         if self._pieces.is_byte(token):
             return bytes([int(piece[3:5], 16)])  # "<0x0A>"
         return piece.replace("▁", " ").encode()

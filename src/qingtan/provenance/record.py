@@ -2,13 +2,13 @@
 
 import datetime
 import importlib.metadata
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qingtan.errors import UserError
+from qingtan.files import write_text
 
 PROVENANCE_FILE = "provenance.json"
 
@@ -77,9 +77,7 @@ class Provenance(BaseModel):
     def write(self, folder: str | Path) -> Path:
         """Write the record into a folder, whole or not at all, and return its path."""
         path = Path(folder) / PROVENANCE_FILE
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(path, self.model_dump_json(indent=2) + "\n")
         return path
 
     def with_step(self, step: Step) -> "Provenance":

@@ -86,7 +86,7 @@ class PackedRows:
             documents = self._draw(rng)
             for start in range(0, len(documents), BLOCK_DOCUMENTS):
                 rows = self._pack(documents[start : start + BLOCK_DOCUMENTS])
-                rng.shuffle(rows)  # type: ignore[arg-type]  # numpy shuffles lists in place too
+                rng.shuffle(rows)
                 yield from rows[skip:]
                 skip = max(0, skip - len(rows))
             epoch += 1

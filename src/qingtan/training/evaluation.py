@@ -58,9 +58,7 @@ def evaluate(
     return results
 
 
-def _choose(
-    shards: Sequence[Shard], length: int, max_tokens: int
-) -> tuple[list[Piece], int]:
+def _choose(shards: Sequence[Shard], length: int, max_tokens: int) -> tuple[list[Piece], int]:
     """Return the pieces of the first documents, and the bytes of these documents."""
     pieces: list[Piece] = []
     size = tokens = 0

@@ -1,10 +1,10 @@
 """A run's folder: the recipe as run, metrics, checkpoints, and what to go on from.
 
-    recipe.json                     the recipe with its overrides
-    metrics.jsonl                   one line each `log_every` steps and each evaluation
-    loss.png                        the same as a picture
-    checkpoints/step-00000200/      a checkpoint in the usual layout, and `trainer.pt`
-    model/                          the finished model, with `provenance.json`
+recipe.json                     the recipe with its overrides
+metrics.jsonl                   one line each `log_every` steps and each evaluation
+loss.png                        the same as a picture
+checkpoints/step-00000200/      a checkpoint in the usual layout, and `trainer.pt`
+model/                          the finished model, with `provenance.json`
 """
 
 import json
@@ -15,14 +15,16 @@ from typing import Any
 import torch
 
 from qingtan.errors import UserError
-from qingtan.files import read_json, write_json, write_text
-from qingtan.glm.checkpoint import save_model
+from qingtan.files import new_folder, read_json, write_json, write_text
+from qingtan.glm.checkpoint import write_model
 from qingtan.glm.model import GLM
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.training.recipe import TrainRecipe
 
 KEPT_CHECKPOINTS = 2
 STATE_FILE = "trainer.pt"
+RECIPE_FILE = "recipe.json"
+MODEL_FOLDER = "model"
 
 
 class Run:
@@ -32,7 +34,7 @@ class Run:
         self.recipe = recipe
         self.folder = recipe.output
         self.metrics = self.folder / "metrics.jsonl"
-        self.model = self.folder / "model"
+        self.model = self.folder / MODEL_FOLDER
         self._checkpoints = self.folder / "checkpoints"
 
     def start(self) -> None:
@@ -46,7 +48,7 @@ class Run:
                 f"{self.folder}: holds a run already; go on with --resume, or remove it"
             )
         self.folder.mkdir(parents=True)
-        write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
+        write_json(self.folder / RECIPE_FILE, self.recipe.model_dump(mode="json"))
 
     def resume(self) -> Path | None:
         """Return the newest checkpoint, and cut the metrics back to it; None starts anew.
@@ -54,7 +56,7 @@ class Run:
         Raises:
             UserError: there is no run, it is finished, or its recipe was another one.
         """
-        as_run = read_json(self.folder / "recipe.json")
+        as_run = read_json(self.folder / RECIPE_FILE)
         now = self.recipe.model_dump(mode="json")
         if changed := sorted(name for name in now if now[name] != as_run.get(name)):
             raise UserError(
@@ -87,11 +89,9 @@ class Run:
     ) -> Path:
         """Write model and trainer state, whole or not at all; keep the newest ones only."""
         folder = self._checkpoints / f"step-{step:08d}"
-        pending = self._checkpoints / f".step-{step:08d}"
-        save_model(model, tokenizer, pending, replace=True)
-        torch.save(state, pending / STATE_FILE)
-        shutil.rmtree(folder, ignore_errors=True)
-        pending.rename(folder)
+        with new_folder(folder, STATE_FILE, replace=True) as partial:
+            write_model(model, tokenizer, partial)
+            torch.save(state, partial / STATE_FILE)
         for old in sorted(self._checkpoints.glob("step-*"))[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
         return folder

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import load_model, save_model
+from qingtan.files import new_folder
+from qingtan.glm.checkpoint import CONFIG_FILE, load_model, write_model
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import stop_ids
 from qingtan.glm.model import GLM, initialize
@@ -141,9 +142,7 @@ class Trainer:
         labelled = int((batch.labels != IGNORED).sum())
         total = 0.0
         size = recipe.micro_batch_rows
-        for tokens, labels in zip(
-            batch.tokens.split(size), batch.labels.split(size), strict=True
-        ):
+        for tokens, labels in zip(batch.tokens.split(size), batch.labels.split(size), strict=True):
             with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
                 loss = self._loss(tokens.to(self.device), labels.to(self.device))
             # Every labelled token of the update counts the same, wherever it stands.
@@ -214,10 +213,9 @@ class Trainer:
     def _finish(self) -> Path:
         results = self._evaluate()
         plot_losses(self.folder.read_metrics(), self.folder.folder / "loss.png")
-        pending = self.folder.folder / ".model"
-        save_model(self.model, self.tokenizer, pending, replace=True)
-        self._provenance(results).write(pending)
-        pending.rename(self.folder.model)
+        with new_folder(self.folder.model, CONFIG_FILE) as partial:
+            write_model(self.model, self.tokenizer, partial)
+            self._provenance(results).write(partial)
         print(tr("The model is", "模型已写入"), self.folder.model)
         for name, result in results.items():
             print(f"  {name:24} {result.bits_per_byte:.3f} bits/byte")

@@ -1,0 +1,55 @@
+# Everything starts here: `make serve` opens the assistant, `make test` checks the tree.
+# Each makes its own virtual environment the first time; after that it starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+
+.PHONY: serve test lint format model console screenshot lock clean help
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(VENV)/serve.done  ## Set up, serve on 127.0.0.1:8000 and open the page in the browser
+	$(BIN)/qingtan serve --port $(PORT) --open
+
+test: $(VENV)/dev.done  ## Set up and run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.done  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.done  ## Bring the Python code into the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+model: $(VENV)/serve.done  ## Train the built-in model anew, from ../shared/data to models/qingtan
+	PATH="$(abspath $(BIN)):$$PATH" recipes/built-in/build
+
+console:  ## Build the page (needs Node)
+	cd console && npm ci && npm run check && npm run build
+
+screenshot: $(VENV)/dev.done  ## Take the pictures of the page (needs Chromium)
+	$(BIN)/python docs/screenshot.py
+
+lock: $(VENV)/dev.done  ## Pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m piptools compile -q --upgrade --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --extra train -o requirements/serve.lock pyproject.toml
+	$(BIN)/python -m piptools compile -q --upgrade --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --extra train --extra dev -c requirements/serve.lock -o requirements/dev.lock pyproject.toml
+	sed -i.bak -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements/*.lock && rm requirements/*.bak
+
+clean:  ## Remove the virtual environment and what tools have cached
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Qingtan needs Python 3.11 or later; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.done: $(BIN)/python requirements/%.lock pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements/$*.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -e .
+	touch $@
