@@ -1,0 +1,109 @@
+"""Takes the pictures of the page in docs/images/, with a real model answering.
+
+    python docs/screenshot.py --model qingtan
+    python docs/screenshot.py --url http://127.0.0.1:8000/
+
+It needs playwright (`pip install playwright`), Debian's chromium, and fonts-noto-cjk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+IMAGES = Path(__file__).parent / "images"
+QUESTIONS = ["你好，你是谁？", "写一首关于秋天的短诗", "用三句话说明为什么天空是蓝色的"]
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+START_TIMEOUT_S = 300
+ANSWER_TIMEOUT_S = 600
+
+
+@contextlib.contextmanager
+def serve(model: str, port: int) -> Iterator[str]:
+    """The address of a server that answers, for as long as the pictures take."""
+    if port == 0:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "-m", "qingtan", "serve", "--model", model]
+    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)])
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("the server did not start")
+            time.sleep(0.5)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url + "healthz", timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def converse(page: Page, questions: list[str]) -> None:
+    for question in questions:
+        page.get_by_role("textbox", name="问题").fill(question)
+        page.keyboard.press("Enter")
+        page.locator(".dialogue[aria-busy=true]").wait_for()
+        page.locator(".dialogue[aria-busy=false]").wait_for(timeout=ANSWER_TIMEOUT_S * 1000)
+
+
+def take(browser: Browser, url: str, name: str, questions: list[str], **options: Any) -> None:
+    page = browser.new_page(locale="zh-CN", **options)
+    page.goto(url)
+    converse(page, questions)
+    # Nothing on the picture should be pointed at or blinking.
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(500)
+    page.screenshot(path=IMAGES / name)
+    page.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="qingtan", help="the model to serve")
+    parser.add_argument("--port", type=int, default=0, help="the server's port; 0 takes a free one")
+    parser.add_argument("--url", help="use this running server instead of starting one")
+    arguments = parser.parse_args()
+    IMAGES.mkdir(exist_ok=True)
+    server = (
+        contextlib.nullcontext(arguments.url.rstrip("/") + "/")
+        if arguments.url
+        else serve(arguments.model, arguments.port)
+    )
+    with server as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        take(browser, url, "console.png", QUESTIONS, **DESKTOP)
+        take(browser, url, "console-phone.png", QUESTIONS[:2], **PHONE)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
