@@ -9,8 +9,8 @@ export interface ChatMessage {
 export interface ChatRequest {
   model: string;
   messages: ChatMessage[];
-  temperature: number;
-  top_p: number;
+  temperature?: number;
+  top_p?: number;
   max_tokens?: number;
 }
 

@@ -68,8 +68,8 @@ export class Chat {
     this.#running.set(conversation.id, controller);
     const request = {
       messages: toRequest(messages, settings.systemPrompt),
-      temperature: settings.temperature,
-      top_p: settings.topP,
+      temperature: settings.temperature ?? undefined,
+      top_p: settings.topP ?? undefined,
       max_tokens: settings.maxTokens ?? undefined,
     };
     void this.#receive(conversation.id, answer.id, model, request, controller).finally(() => {

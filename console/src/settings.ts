@@ -3,9 +3,9 @@ import * as storage from "./storage";
 
 export interface Settings {
   systemPrompt: string;
-  temperature: number;
-  topP: number;
-  /** Null leaves the limit to the server. */
+  /** Null leaves these to the model's own defaults. */
+  temperature: number | null;
+  topP: number | null;
   maxTokens: number | null;
   /** Null means the first model that the server lists. */
   model: string | null;
@@ -13,8 +13,8 @@ export interface Settings {
 
 export const DEFAULTS: Settings = {
   systemPrompt: "",
-  temperature: 0.8,
-  topP: 0.8,
+  temperature: null,
+  topP: null,
   maxTokens: null,
   model: null,
 };
@@ -26,8 +26,8 @@ export function loadSettings(): Settings {
   const value = (typeof stored === "object" ? stored : null) as Partial<Settings> | null;
   return {
     systemPrompt: typeof value?.systemPrompt === "string" ? value.systemPrompt : "",
-    temperature: within(value?.temperature, 0, 2) ?? DEFAULTS.temperature,
-    topP: within(value?.topP, 0.01, 1) ?? DEFAULTS.topP,
+    temperature: within(value?.temperature, 0, 2),
+    topP: within(value?.topP, 0.01, 1),
     maxTokens: within(value?.maxTokens, 1, Number.MAX_SAFE_INTEGER),
     model: typeof value?.model === "string" ? value.model : null,
   };

@@ -86,22 +86,32 @@ interface AmountProps {
   min: number;
   max: number;
   step: number;
-  value: number;
+  /** Null while the model's own default counts. */
+  value: number | null;
   onChange: (value: number) => void;
 }
 
+/** Where the handle stands before it is moved: what most models are published with. */
+const USUAL = 0.8;
+
 function Amount({ label, hint, value, ...slider }: AmountProps) {
+  const t = useTexts();
   return (
     <Form.Item
       label={
         <span>
           {label}
-          <strong className="amount">{value}</strong>
+          <strong className="amount">{value ?? t.serverDefault}</strong>
         </span>
       }
       extra={hint}
     >
-      <Slider {...slider} value={value} ariaLabelForHandle={label} tooltip={{ open: false }} />
+      <Slider
+        {...slider}
+        value={value ?? USUAL}
+        ariaLabelForHandle={label}
+        tooltip={{ open: false }}
+      />
     </Form.Item>
   );
 }
