@@ -223,9 +223,7 @@ def _split(config: GLMConfig, names: Sequence[str], tensor: Tensor) -> Sequence[
     return torch.split(tensor, rows)
 
 
-def _join(
-    names: Sequence[str], stored: Mapping[str, Tensor], files: Mapping[str, Path]
-) -> Tensor:
+def _join(names: Sequence[str], stored: Mapping[str, Tensor], files: Mapping[str, Path]) -> Tensor:
     """Return the parts of one of our tensors as one."""
     if files[names[0]].suffix != ".safetensors":
         return torch.cat([stored[name] for name in names])

@@ -169,13 +169,41 @@ _TRANSFORMERS_FIXED: dict[str, Any] = {"hidden_act": "silu", "attention_dropout"
 # formula (apply_query_key_layer_scaling divides and multiplies by the layer's number), and
 # training-time settings.
 _HARMLESS = frozenset(
-    "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version "
-    "use_cache vocab_size apply_query_key_layer_scaling attention_softmax_in_fp32 "
-    "bias_dropout_fusion fp32_residual_connection classifier_dropout multi_query_attention "
-    "rope_ratio rope_parameters rope_theta partial_rotary_factor eos_token_id bos_token_id "
-    "pad_token_id tie_word_embeddings initializer_range return_dict output_attentions "
-    "output_hidden_states chunk_size_feed_forward is_encoder_decoder id2label label2id "
-    "problem_type task_specific_params".split()  # noqa: SIM905
+    [
+        "_name_or_path",
+        "architectures",
+        "auto_map",
+        "model_type",
+        "torch_dtype",
+        "dtype",
+        "transformers_version",
+        "use_cache",
+        "vocab_size",
+        "apply_query_key_layer_scaling",
+        "attention_softmax_in_fp32",
+        "bias_dropout_fusion",
+        "fp32_residual_connection",
+        "classifier_dropout",
+        "multi_query_attention",
+        "rope_ratio",
+        "rope_parameters",
+        "rope_theta",
+        "partial_rotary_factor",
+        "eos_token_id",
+        "bos_token_id",
+        "pad_token_id",
+        "tie_word_embeddings",
+        "initializer_range",
+        "return_dict",
+        "output_attentions",
+        "output_hidden_states",
+        "chunk_size_feed_forward",
+        "is_encoder_decoder",
+        "id2label",
+        "label2id",
+        "problem_type",
+        "task_specific_params",
+    ]
 )
 
 
@@ -222,8 +250,20 @@ def _check_fields(
         if name in fixed:
             if value != fixed[name] and not (value is None and not fixed[name]):
                 raise UserError(f"{origin}: {name} is {value!r}; only {fixed[name]!r} is supported")
-        elif name not in read and name not in _HARMLESS:
+        elif name in read:
+            ours = read[name] if isinstance(read, Mapping) else name
+            if not _is_of_its_type(ours, value):
+                raise UserError(f"{origin}: {name} is {value!r}, which it cannot be")
+        elif name not in _HARMLESS:
             raise UserError(f"{origin}: the field {name!r} is not known, and may change the model")
+
+
+def _is_of_its_type(name: str, value: Any) -> bool:
+    if name in ("tie_word_embeddings", "attention_bias"):
+        return isinstance(value, bool)
+    if name == "rms_norm_eps":
+        return isinstance(value, float | int) and value > 0
+    return type(value) is int and value >= (0 if name == "pad_token_id" else 1)
 
 
 def _eos_tuple(value: int | list[int] | None) -> tuple[int, ...]:

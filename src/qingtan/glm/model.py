@@ -196,13 +196,20 @@ class Block(nn.Module):
         return x + self.mlp(self.mlp_norm(x)), weights
 
 
+class Embedding(nn.Embedding):
+    """An embedding of zeros; a normal draw, even of a meta tensor, imports 80 MB of torch."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+
 class GLM(nn.Module):
     """The whole model. A new one is initialised by `initialize`; `checkpoint.load` fills one."""
 
     def __init__(self, config: GLMConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embedding = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.final_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

@@ -62,10 +62,12 @@ class GLMTokenizer:
             UserError: the file is missing or is no SentencePiece model.
         """
         try:
-            return cls(Path(path).read_bytes())
+            model = Path(path).read_bytes()
+            # SentencePiece takes an empty file for a model of no pieces.
+            return cls(model or b"-")
         except FileNotFoundError:
             raise UserError(f"{path}: no such tokenizer file") from None
-        except RuntimeError:
+        except (RuntimeError, OSError):
             raise UserError(f"{path}: not a SentencePiece model") from None
 
     def special_id(self, token: str) -> int:
@@ -78,12 +80,13 @@ class GLMTokenizer:
         return [self.gmask_id, self.sop_id]
 
     def encode(self, text: str) -> list[int]:
-        """Encode text; nothing in it becomes a special token."""
-        return cast(list[int], self._pieces.encode(text))
+        """Encode text; nothing in it becomes a special token, and half a surrogate pair is "?"."""
+        return cast(list[int], self._pieces.encode(text.encode("utf-8", "replace")))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts at once on all cores."""
-        return cast(list[list[int]], self._pieces.encode(list(texts), num_threads=os.cpu_count()))
+        data = [text.encode("utf-8", "replace") for text in texts]
+        return cast(list[list[int]], self._pieces.encode(data, num_threads=os.cpu_count()))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids to text; special tokens and padding beyond the vocabulary are left out.

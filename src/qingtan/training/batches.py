@@ -67,9 +67,9 @@ class PackedRows:
             for shard in shards
             if shard.trained is not None
         )
-        if self.left_out == self.documents:
+        if not any(map(self._gives_rows, self._shards, self._repeats)):
             raise UserError(
-                f"no document can be trained on: there are {self.documents}, and "
+                f"no document can be trained on: data.sources draws from {self.documents}, and "
                 f"{self.left_out} conversations are longer than data.sequence_length {length}"
             )
 
@@ -78,6 +78,12 @@ class PackedRows:
         order = self._rows(skip * rows)
         while True:
             yield make_batch(list(islice(order, rows)), self._length)
+
+    def _gives_rows(self, shard: Shard, repeats: float) -> bool:
+        drawn = round(repeats * len(shard))
+        return drawn > 0 and any(
+            next(cut(shard, document, self._length), None) for document in range(len(shard))
+        )
 
     def _rows(self, skip: int) -> Iterator[list[Piece]]:
         epoch = 0

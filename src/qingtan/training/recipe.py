@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from qingtan.recipe import Recipe
 
@@ -28,7 +28,7 @@ class DataTable(Recipe):
 
     corpus: Path
     """The folder that `qingtan corpus build` made."""
-    sources: dict[str, float] | None = None
+    sources: dict[str, NonNegativeFloat] | None = None
     """How often each source is read in an epoch, by name; 0.5 draws half of its documents, anew
     each time. By default every source once."""
     sequence_length: int = Field(default=1024, ge=8)

@@ -1,0 +1,289 @@
+"""The `qingtan` command: a dictionary of functions, whose docstrings are the help.
+
+What is heavy is imported inside the functions, so that the help comes at once.
+"""
+
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qingtan.errors import UserError
+from qingtan.i18n import tr
+
+if TYPE_CHECKING:
+    from qingtan.chat import Answer, ChatGLM
+
+Model = Annotated[str, typer.Option(help="A built-in model's name, or a checkpoint's folder.")]
+Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda or mps.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16 or float16; on a CPU float32 by default.")
+]
+MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer.")]
+Temperature = Annotated[float | None, typer.Option(help="0 picks the likeliest token always.")]
+TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens of this mass.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.")]
+RecipeFile = Annotated[Path, typer.Argument(help="A TOML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes to the recipe, as field=value.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has made.")]
+
+
+def serve(
+    model: Model = "qingtan",
+    host: Annotated[str, typer.Option(help="An address of this machine's own.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = False,
+) -> None:
+    """Serve the OpenAI API, and the page to talk to the model."""
+    from qingtan.server.serve import Server, address, listen, open_browser
+
+    with listen(host, port) as server_socket:
+        chat_model = _load(model, device, dtype)
+        name, url = _name_of(model), address(server_socket)
+
+        def announce() -> None:
+            _say(
+                tr(f"{name} answers at {url} (Ctrl-C ends)", f"{name} 已就绪：{url}（Ctrl-C 结束）")
+            )
+            if open_page:
+                open_browser(url)
+
+        try:
+            Server(chat_model, name, server_socket, announce).run()
+        except KeyboardInterrupt:
+            _say(tr("Ended.", "已结束。"))
+
+
+def chat(
+    model: Model = "qingtan",
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+) -> None:
+    """Talk to a model in the terminal, or answer the lines of a file: qingtan chat < questions.
+
+    /clear begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
+    """
+    with _load(model, device, dtype) as chat_model:
+        beginning = [{"role": "system", "content": system}] if system else []
+        messages = list(beginning)
+        for question in _questions():
+            if question == "/clear":
+                messages = list(beginning)
+                continue
+            messages.append({"role": "user", "content": question})
+            pieces = chat_model.stream_chat(
+                messages, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
+            )
+            try:
+                messages.append({"role": "assistant", "content": _show(pieces)})
+            except UserError as error:
+                if not sys.stdin.isatty():
+                    raise
+                # Most likely the conversation has outgrown the context.
+                messages.pop()
+                _say(f"{error} {tr('(/clear begins anew)', '（/clear 重新开始）')}")
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    model: Model = "qingtan",
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+) -> None:
+    """Continue a text."""
+    with _load(model, device, dtype) as chat_model:
+        _show(
+            chat_model.stream_generate(
+                prompt, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
+            )
+        )
+
+
+def build_corpus(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+    force: Force = False,
+) -> None:
+    """Turn text into shards of tokens."""
+    from qingtan.corpus.build import build_corpus as build
+    from qingtan.corpus.recipe import CorpusRecipe
+    from qingtan.recipe import load_recipe
+
+    build(load_recipe(recipe, CorpusRecipe, overrides or ()), workers=workers, force=force)
+
+
+def train_tokenizer(recipe: RecipeFile, overrides: Overrides = None, force: Force = False) -> None:
+    """Learn a vocabulary from text."""
+    from qingtan.corpus.recipe import TokenizerRecipe
+    from qingtan.corpus.vocabulary import train_vocabulary
+    from qingtan.recipe import load_recipe
+
+    train_vocabulary(load_recipe(recipe, TokenizerRecipe, overrides or ()), force=force)
+
+
+def train(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint of this run.")
+    ] = False,
+) -> None:
+    """Train a model on a corpus: pretraining on text, fine-tuning on conversations.
+
+    Ctrl-C saves a checkpoint; the same command with --resume goes on as if nothing had happened.
+    """
+    from qingtan.recipe import load_recipe
+    from qingtan.training.recipe import TrainRecipe
+    from qingtan.training.trainer import Interrupted
+    from qingtan.training.trainer import train as run
+
+    try:
+        run(load_recipe(recipe, TrainRecipe, overrides or ()), resume=resume)
+    except Interrupted as stopped:
+        _say(
+            tr(
+                f"Stopped and saved: {stopped}. Go on with --resume.",
+                f"已保存并停止：{stopped}。加上 --resume 可继续。",
+            )
+        )
+        raise typer.Exit(130) from None
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    folder: Annotated[Path, typer.Argument(help="The checkpoint's folder to make.")],
+    about: Annotated[
+        Path | None, typer.Option(help="A folder with about.md and about.zh-CN.md for the cards.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="glm (transformers) or chatglm.")] = "glm",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "bfloat16",
+    evaluation_tokens: Annotated[
+        int, typer.Option(help="Validation tokens of each source to measure on.")
+    ] = 20_000,
+    force: Force = False,
+) -> None:
+    """Write a run's model as a checkpoint, measured, with card and provenance."""
+    from qingtan.training.export import export as write
+
+    write(
+        run,
+        folder,
+        about=about,
+        layout=layout,
+        dtype=dtype,
+        evaluation_tokens=evaluation_tokens,
+        replace=force,
+    )
+
+
+Commands = Mapping[str, "Callable[..., None] | Commands"]
+
+COMMANDS: Commands = {
+    "serve": serve,
+    "chat": chat,
+    "generate": generate,
+    "corpus": {"build": build_corpus},
+    "tokenizer": {"train": train_tokenizer},
+    "train": train,
+    "export": export,
+}
+GROUP_HELP = {
+    "corpus": "Turn text into what models are trained on.",
+    "tokenizer": "Make vocabularies.",
+}
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal without Chinese shows question marks, and the program goes on.
+            stream.reconfigure(errors="replace")
+    try:
+        _build(COMMANDS, tr("A Chinese language-model system.", "清谈：中文大语言模型系统。"))()
+    except UserError as error:
+        print(tr("Error: ", "错误：") + str(error), file=sys.stderr)
+        sys.exit(2)
+
+
+def _build(commands: Commands, help_text: str) -> typer.Typer:
+    app = typer.Typer(
+        help=help_text, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+    for name, entry in commands.items():
+        if isinstance(entry, Mapping):
+            app.add_typer(_build(entry, GROUP_HELP[name]), name=name)
+        else:
+            app.command(name)(entry)
+    return app
+
+
+def _load(model: str, device: str, dtype: str | None) -> "ChatGLM":
+    from qingtan.chat import ChatGLM
+
+    return ChatGLM.from_pretrained(model, device=device, dtype=dtype)
+
+
+def _name_of(model: str) -> str:
+    """Return what a model is called in the API: a folder's own name."""
+    return Path(model).resolve().name
+
+
+def _say(text: str) -> None:
+    # Flushed at once: whoever started this through a pipe waits for the line.
+    print(text, flush=True)
+
+
+def _questions() -> Iterator[str]:
+    """Yield what the user asks, until /exit or the end of the input."""
+    interactive = sys.stdin.isatty()
+    if interactive:
+        with suppress(ImportError):  # Windows has none, and needs none
+            import readline  # noqa: F401 - gives input() a history and a line to edit
+    while True:
+        try:
+            line = input(tr("You: ", "你：") if interactive else "").strip()
+        except EOFError:
+            if interactive:
+                _say("")
+            return
+        except KeyboardInterrupt:
+            _say(tr("  (/exit or Ctrl-D leaves)", "  （/exit 或 Ctrl-D 退出）"))
+            continue
+        if line == "/exit":
+            return
+        if line:
+            yield line
+
+
+def _show(pieces: "Generator[str, None, Answer]") -> str:
+    """Print an answer as it comes; Ctrl-C ends it. Return what was shown."""
+    shown = []
+    try:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+            shown.append(piece)
+    except KeyboardInterrupt:
+        pieces.close()
+    print(flush=True)
+    return "".join(shown)

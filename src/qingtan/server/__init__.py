@@ -1,0 +1,1 @@
+"""Floor 6: the OpenAI API and the console over HTTP."""

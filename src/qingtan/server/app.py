@@ -1,0 +1,137 @@
+"""The server's application: the OpenAI API, and the console's page."""
+
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.types import ASGIApp
+
+from qingtan.chat import ChatGLM
+from qingtan.server.answers import ChatForm, Form, TextForm
+from qingtan.server.errors import ApiError, install_error_handlers
+from qingtan.server.guard import LOOPBACK_HOSTS, Guard
+from qingtan.server.progress import EventStream, Live, begin, finish
+from qingtan.server.schemas import MAX_BODY_BYTES, ChatBody, CompletionBody
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+_NO_CONSOLE = """<!doctype html><meta charset="utf-8"><title>清谈 Qingtan</title>
+<p>The console is not built: run <code>npm ci &amp;&amp; npm run build</code> in
+<code>console/</code>. The API is at <code>/v1</code>.
+<p>网页界面尚未构建：请在 <code>console/</code> 中运行上面的命令。API 位于 <code>/v1</code>。
+"""
+
+
+def create_app(
+    model: ChatGLM,
+    name: str,
+    *,
+    hosts: Collection[str] = LOOPBACK_HOSTS,
+    static_folder: Path = STATIC_FOLDER,
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        model: answers the requests; the caller closes it.
+        name: the model's name in the API.
+        hosts: names, without a port, that clients may call this server by.
+        static_folder: the console's bundle; without one a page says how to build it.
+    """
+    app = _GuardedApp(hosts)
+    install_error_handlers(app)
+    app.include_router(_health(model))
+    app.include_router(_api(model, name), prefix="/v1")
+    if (static_folder / "index.html").exists():
+        app.frontend("/", directory=static_folder, fallback=None)
+    else:
+        app.add_api_route("/", _say_no_console, include_in_schema=False)
+    return app
+
+
+class _GuardedApp(FastAPI):
+    """FastAPI inside the guard, which so has a hand in every answer, a failure's too."""
+
+    def __init__(self, hosts: Collection[str]) -> None:
+        # FastAPI's own pages of documentation load scripts from elsewhere.
+        super().__init__(title="Qingtan", docs_url=None, redoc_url=None)
+        self._hosts = hosts
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack(), self._hosts, MAX_BODY_BYTES)
+
+
+def _health(model: ChatGLM) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        """Say whether the engine runs, and what it has to do."""
+        engine = model.engine
+        state = {
+            "status": "closed" if engine.closed else "ok",
+            "running": engine.running,
+            "waiting": engine.waiting,
+            "slots": engine.runner.slots,
+        }
+        return JSONResponse(state, 503 if engine.closed else 200)
+
+    return router
+
+
+def _api(model: ChatGLM, name: str) -> APIRouter:
+    router = APIRouter()
+    created = int(time.time())
+    card = {"id": name, "object": "model", "created": created, "owned_by": "qingtan"}
+
+    @router.get("/models")
+    async def list_models() -> dict[str, Any]:
+        """List the models, of which there is one."""
+        return {"object": "list", "data": [card]}
+
+    @router.get("/models/{model_id:path}")
+    async def get_model(model_id: str) -> dict[str, Any]:
+        """Return one model."""
+        _check_model(model_id, name)
+        return card
+
+    @router.post("/chat/completions")
+    async def chat(body: ChatBody, request: Request) -> Response:
+        """Answer a conversation, with text or with calls of tools."""
+        _check_model(body.model, name)
+        live = await begin(
+            lambda listen: model.start_chat(
+                body.conversation(), listen, tools=body.offered_tools(), **body.sampling()
+            )
+        )
+        return await _respond(live, ChatForm(name), body, request)
+
+    @router.post("/completions")
+    async def complete(body: CompletionBody, request: Request) -> Response:
+        """Continue a text."""
+        _check_model(body.model, name)
+        live = await begin(
+            lambda listen: model.start_generate(body.prompt, listen, **body.sampling())
+        )
+        return await _respond(live, TextForm(name), body, request)
+
+    return router
+
+
+async def _respond(
+    live: Live, form: Form, body: ChatBody | CompletionBody, request: Request
+) -> Response:
+    if body.stream:
+        return EventStream(live, form, body.stream_options.include_usage)
+    return JSONResponse(form.whole(await finish(live, request)))
+
+
+def _check_model(asked: str, name: str) -> None:
+    if asked != name:
+        message = f"there is no model {asked!r} here; this server has {name!r}"
+        raise ApiError(404, message, param="model", code="model_not_found")
+
+
+async def _say_no_console() -> Response:
+    return HTMLResponse(_NO_CONSOLE)

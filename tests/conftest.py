@@ -1,0 +1,37 @@
+"""A tokenizer and a model small enough to make for each run of the tests."""
+
+from pathlib import Path
+
+import pytest
+
+from qingtan.glm.config import GLMConfig
+from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer, train_tokenizer
+
+TEXT = """清谈是一个可以自己拥有的中文语言模型系统。
+春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。
+床前明月光，疑是地上霜。举头望明月，低头思故乡。
+今天天气很好，我们去公园散步吧！你好，请问你叫什么名字？
+北京是中国的首都，上海是最大的城市。
+The quick brown fox jumps over the lazy dog. Hello world, how are you today?
+A language model predicts the next token from the tokens before it.
+def add(a, b): return a + b
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> GLMTokenizer:
+    """A vocabulary of 500 pieces."""
+    path = tmp_path_factory.mktemp("tokenizer") / TOKENIZER_FILE
+    train_tokenizer(TEXT.splitlines() * 3, 500, path)
+    return GLMTokenizer.from_file(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_tokenizer: GLMTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the size "tiny", with random float32 weights."""
+    from qingtan.glm.checkpoint import save_model
+    from qingtan.glm.model import GLM, initialize
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(initialize(GLM(GLMConfig.named("tiny"))), tiny_tokenizer, folder)
+    return folder
