@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
+import re
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,38 +28,22 @@ PHONE = {
     "is_mobile": True,
     "has_touch": True,
 }
-START_TIMEOUT_S = 300
 ANSWER_TIMEOUT_S = 600
 
 
 @contextlib.contextmanager
-def serve(model: str, port: int) -> Iterator[str]:
+def serve(model: str) -> Iterator[str]:
     """The address of a server that answers, for as long as the pictures take."""
-    if port == 0:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "qingtan", "serve", "--model", model]
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)])
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not ready(url):
-            if process.poll() is not None or time.monotonic() > deadline:
+    command = [sys.executable, "-m", "qingtan", "serve", "--model", model, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.stdout.readline() if process.stdout else ""
+            address = re.search(r"http://[^\s/]+/", said)
+            if not address:
                 raise SystemExit("the server did not start")
-            time.sleep(0.5)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url + "healthz", timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
+            yield address[0]
+        finally:
+            process.terminate()
 
 
 def converse(page: Page, questions: list[str]) -> None:
@@ -87,14 +68,13 @@ def take(browser: Browser, url: str, name: str, questions: list[str], **options:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="qingtan", help="the model to serve")
-    parser.add_argument("--port", type=int, default=0, help="the server's port; 0 takes a free one")
     parser.add_argument("--url", help="use this running server instead of starting one")
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     server = (
         contextlib.nullcontext(arguments.url.rstrip("/") + "/")
         if arguments.url
-        else serve(arguments.model, arguments.port)
+        else serve(arguments.model)
     )
     with server as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
