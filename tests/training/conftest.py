@@ -1,0 +1,35 @@
+"""A corpus and a finished run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.training.trainer import train
+
+from .samples import make_corpus, make_recipe
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The models here are so small that a second thread only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def corpus(tiny_tokenizer: GLMTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Poems and conversations."""
+    return make_corpus(tmp_path_factory.mktemp("corpus"), tiny_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def pretrained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny model on the poems."""
+    run = tmp_path_factory.mktemp("runs") / "pretrained"
+    train(make_recipe(run, corpus, checkpoint_every=8, evaluate_every=10))
+    return run
