@@ -98,6 +98,7 @@ def test_a_failed_write_keeps_the_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 JSON = st.recursive(

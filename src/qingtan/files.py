@@ -40,6 +40,8 @@ def new_folder(path: str | Path, marker: str, replace: bool = False) -> Iterator
             path.rename(old)
         partial.rename(path)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)  # the new one could not take its place
         for leftover in (partial, old):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -48,8 +50,11 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 file beside and rename it."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:

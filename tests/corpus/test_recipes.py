@@ -14,12 +14,16 @@ BUILT_IN = ROOT / "recipes" / "built-in"
 DATA = ROOT.parent / "shared" / "data"
 
 
-def test_the_two_recipes_read_the_same_files() -> None:
+def test_the_vocabulary_is_learnt_from_the_files_of_the_corpus() -> None:
     corpus = load_recipe(BUILT_IN / "corpus.toml", CorpusRecipe)
     tokenizer = load_recipe(BUILT_IN / "tokenizer.toml", TokenizerRecipe)
-    assert [(s.name, s.kind, s.path) for s in corpus.source] == [
+    shared = [s for s in corpus.source if s.root is None]
+    assert [(s.name, s.kind, s.path) for s in shared] == [
         (s.name, s.kind, s.path) for s in tokenizer.source
     ]
+    own = [s for s in corpus.source if s.root is not None]
+    assert [s.name for s in own] == ["identity"]
+    assert all(s.file(corpus.root).is_relative_to("recipes") for s in own)
     assert corpus.tokenizer.parent == tokenizer.output
 
 

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from qingtan.glm.cache import KVCache
 from qingtan.glm.checkpoint import load_model, save_model
 from qingtan.glm.config import SIZES, GLMConfig
 from qingtan.glm.conversation import encode_prompt
-from qingtan.glm.model import GLM, KVCache
+from qingtan.glm.model import GLM
 from qingtan.glm.tokenizer import SPECIAL_TOKENS, GLMTokenizer
 
 from .reference import Reference

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from qingtan.errors import UserError
+from qingtan.glm.cache import KVCache
 from qingtan.glm.checkpoint import save_model
 from qingtan.glm.config import GLMConfig
-from qingtan.glm.model import GLM, KVCache, PrefixEncoder, initialize
+from qingtan.glm.model import GLM, LAST, initialize
+from qingtan.glm.prefix import PrefixEncoder
 from qingtan.glm.tokenizer import GLMTokenizer
 
 from .reference import Pairs, Reference
@@ -145,7 +147,7 @@ def test_some_logits_are_those_of_all() -> None:
     model = random_model(SHAPES["tied"])
     tokens = random_tokens(BASE, 3, 8)
     full = model(tokens)
-    torch.testing.assert_close(model(tokens, last_only=True).logits, full.logits[:, -1:], **CLOSE)
+    torch.testing.assert_close(model(tokens, logits_at=LAST).logits, full.logits[:, -1:], **CLOSE)
     chosen = random_tokens(BASE, 3, 8, seed=3) % 2 == 0
     some = model(tokens, logits_at=chosen)
     torch.testing.assert_close(some.logits, full.logits[chosen], **CLOSE)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import GenerationConfig, GlmConfig, GlmForCausalLM
 
+from qingtan.glm.cache import KVCache
 from qingtan.glm.checkpoint import load_model, save_model
 from qingtan.glm.config import GLMConfig
-from qingtan.glm.model import GLM, KVCache
+from qingtan.glm.model import GLM, LAST
 from qingtan.glm.tokenizer import GLMTokenizer
 
 from .samples import BASE, SHAPES, random_model, random_tokens
@@ -24,7 +25,7 @@ def complete(model: GLM, prompt: list[int]) -> list[int]:
     tokens, answer = prompt, []
     with torch.inference_mode():
         for _ in range(NEW_TOKENS):
-            logits = model(torch.tensor([tokens]), cache=cache, last_only=True).logits
+            logits = model(torch.tensor([tokens]), cache=cache, logits_at=LAST).logits
             tokens = [int(logits[0, -1].argmax())]
             answer += tokens
     return answer

@@ -13,8 +13,8 @@ from qingtan.errors import UserError
 from qingtan.glm.checkpoint import load_model, load_tokenizer, save_model
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import encode_prompt, parse_reply, stop_ids
-from qingtan.glm.model import GLM
-from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.glm.model import GLM, LAST
+from qingtan.glm.tokenizer import GLMTokenizer, train_tokenizer
 from qingtan.provenance import Provenance
 from qingtan.training.evaluation import evaluate
 from qingtan.training.trainer import train
@@ -27,7 +27,7 @@ def complete(model: GLM, prompt: list[int], stops: tuple[int, ...], most: int = 
     tokens = list(prompt)
     with torch.inference_mode():
         for _ in range(most):
-            token = int(model(torch.tensor([tokens]), last_only=True).logits.argmax())
+            token = int(model(torch.tensor([tokens]), logits_at=LAST).logits.argmax())
             if token in stops:
                 break
             tokens.append(token)
@@ -209,6 +209,17 @@ def test_a_model_with_too_few_rows_is_refused(
     save_model(GLM(GLMConfig.named("tiny", vocab_size=64)), tiny_tokenizer, tmp_path / "small")
     recipe = make_recipe(tmp_path / "run", corpus, model={"start": tmp_path / "small"})
     with pytest.raises(UserError, match=r"has 64 rows of embeddings.* 509 tokens"):
+        train(recipe)
+
+
+def test_a_model_with_another_tokenizer_is_refused(
+    corpus: Path, tiny_tokenizer: GLMTokenizer, tmp_path: Path
+) -> None:
+    train_tokenizer(["The quick brown fox jumps over the lazy dog."], 300, tmp_path / "other.model")
+    other = GLMTokenizer.from_file(tmp_path / "other.model")
+    save_model(GLM(GLMConfig.named("tiny")), other, tmp_path / "start")
+    recipe = make_recipe(tmp_path / "run", corpus, model={"start": tmp_path / "start"})
+    with pytest.raises(UserError, match="has another tokenizer than the corpus"):
         train(recipe)
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from qingtan.engine.runner import Chunk
 from qingtan.errors import UserError
+from qingtan.glm.cache import KVCache
 from qingtan.glm.config import GLMConfig
-from qingtan.glm.model import GLM, KVCache
+from qingtan.glm.model import GLM, LAST
 
 DEFAULT_SLOTS = 8
 DEFAULT_CACHE_BYTES = 2 * 1024**3
@@ -70,7 +71,7 @@ class TorchRunner:
             torch.tensor([chunk.tokens for chunk in chunks], device=self._device),
             cache=self._cache,
             rows=torch.tensor([chunk.slot for chunk in chunks], device=self._device),
-            last_only=True,
+            logits_at=LAST,
         )
         logits: NDArray[np.floating[Any]] = output.logits[:, -1].float().cpu().numpy()
         return logits

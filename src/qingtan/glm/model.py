@@ -16,7 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qingtan.errors import UserError
+from qingtan.glm.cache import KVCache, Step, cached_mask, place
 from qingtan.glm.config import GLMConfig
+
+# For `logits_at`: what generating needs.
+LAST = slice(-1, None)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class GLMOutput:
     """What a forward pass gives.
 
     Attributes:
-        logits: (B, T, V); (B, 1, V) or (N, V) when only some were asked for.
+        logits: (B, T, V), or of the tokens that were asked for: (B, t, V) of a slice, (N, V).
         hidden: (B, T, D) after the final norm.
         attentions: per layer (B, H, T, S) weights, when asked for.
     """
@@ -32,68 +36,6 @@ class GLMOutput:
     logits: Tensor
     hidden: Tensor
     attentions: tuple[Tensor, ...] = ()
-
-
-class KVCache:
-    """Keys and values of the tokens already seen, for `batch` sequences of different lengths.
-
-    Args:
-        capacity: the most tokens that a sequence may have, prefix included.
-        prefix: a P-Tuning v2 prefix (L, 2, G, P, W) that every sequence starts with. It takes P
-            places of the cache, and none of the rotary positions.
-    """
-
-    def __init__(
-        self,
-        config: GLMConfig,
-        batch: int,
-        capacity: int,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-        prefix: Tensor | None = None,
-    ) -> None:
-        shape = (
-            config.num_hidden_layers,
-            batch,
-            config.num_key_value_heads,
-            capacity,
-            config.head_dim,
-        )
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.prefix_length = 0 if prefix is None else prefix.shape[3]
-        self.lengths = torch.full((batch,), self.prefix_length, device=device)
-        self.capacity = capacity
-        if prefix is not None:
-            self.keys[..., : self.prefix_length, :] = prefix[:, 0].unsqueeze(1)
-            self.values[..., : self.prefix_length, :] = prefix[:, 1].unsqueeze(1)
-
-    def rewind(self, row: int, tokens: int) -> None:
-        """Keep only the first tokens of a sequence; 0 empties it for the next one."""
-        self.lengths[row] = self.prefix_length + tokens
-
-    def write(self, layer: int, step: "_Step", key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, G, T, W) keys and values; return all (B, G, S, W) of these sequences."""
-        rows = step.rows[:, None]
-        self.keys[layer][rows, :, step.slots] = key.transpose(1, 2).to(self.keys.dtype)
-        self.values[layer][rows, :, step.slots] = value.transpose(1, 2).to(self.values.dtype)
-        seen = step.seen
-        if step.whole:
-            return self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
-        return self.keys[layer, step.rows, :, :seen], self.values[layer, step.rows, :, :seen]
-
-
-@dataclass(frozen=True)
-class _Step:
-    """Where a pass stands in the cache: rows (B,), slots (B, T), and the longest S.
-
-    `whole` says that the rows are all of the cache's, in their order.
-    """
-
-    rows: Tensor
-    whole: bool
-    slots: Tensor
-    seen: int
 
 
 class RMSNorm(nn.Module):
@@ -125,7 +67,7 @@ class Attention(nn.Module):
         mask: Tensor | None,
         layer: int,
         cache: KVCache | None,
-        step: _Step | None,
+        step: Step | None,
         prefix: Tensor | None,
         want_weights: bool,
     ) -> tuple[Tensor, Tensor | None]:
@@ -185,7 +127,7 @@ class Block(nn.Module):
         mask: Tensor | None,
         layer: int = 0,
         cache: KVCache | None = None,
-        step: _Step | None = None,
+        step: Step | None = None,
         prefix: Tensor | None = None,
         want_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
@@ -223,8 +165,7 @@ class GLM(nn.Module):
         cache: KVCache | None = None,
         rows: Tensor | None = None,
         prefix: Tensor | None = None,
-        last_only: bool = False,
-        logits_at: Tensor | None = None,
+        logits_at: Tensor | slice = slice(None),
         want_attentions: bool = False,
     ) -> GLMOutput:
         """Run the model.
@@ -234,8 +175,8 @@ class GLM(nn.Module):
             cache: continues the sequences in it, and grows by these tokens.
             rows: (B,) the cache's rows that `tokens` belong to; all of them by default.
             prefix: a P-Tuning v2 prefix (L, 2, G, P, W) to learn; a cache holds its own.
-            last_only: compute the logits of the last token only.
-            logits_at: (B, T) bool, compute the logits of these N tokens only.
+            logits_at: the tokens whose logits to compute: a slice of T, such as LAST, or a mask
+                (B, T) that picks N.
             want_attentions: return the attention weights too.
 
         Raises:
@@ -247,8 +188,8 @@ class GLM(nn.Module):
         step, mask = None, None
         positions = torch.arange(length, device=tokens.device)[None]
         if cache is not None:
-            step, positions = _place(tokens, cache, rows)
-            mask = _cached_mask(step) if want_attentions or step.seen > length else None
+            step, positions = place(tokens, cache, rows)
+            mask = cached_mask(step) if want_attentions or step.seen > length else None
         elif prefix is not None or want_attentions:
             mask = _causal_mask(length, 0 if prefix is None else prefix.shape[3], tokens.device)
         rotary = rotary_table(self.config, positions)
@@ -260,42 +201,9 @@ class GLM(nn.Module):
         if cache is not None and step is not None:
             cache.lengths[step.rows] += length
         hidden = self.final_norm(x)
-        wanted = hidden[:, -1:] if last_only else hidden if logits_at is None else hidden[logits_at]
+        wanted = hidden[:, logits_at] if isinstance(logits_at, slice) else hidden[logits_at]
         logits = self.head(wanted)
         return GLMOutput(logits, hidden, tuple(attentions) if want_attentions else ())
-
-
-class PrefixEncoder(nn.Module):
-    """P-Tuning v2: learned keys and values that stand before every layer's own.
-
-    Args:
-        length: P, the number of virtual tokens.
-        projection: pass an embedding of width D through Linear, tanh, Linear (ChatGLM's
-            `prefix_projection`), instead of learning keys and values directly.
-    """
-
-    def __init__(self, config: GLMConfig, length: int, projection: bool = False) -> None:
-        super().__init__()
-        self.config = config
-        width = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim
-        self.embedding = nn.Embedding(length, config.hidden_size if projection else width)
-        self.projection: nn.Module = nn.Identity()
-        if projection:
-            # ChatGLM names the hidden width of the two after the model's own.
-            self.projection = nn.Sequential(
-                nn.Linear(config.hidden_size, config.hidden_size),
-                nn.Tanh(),
-                nn.Linear(config.hidden_size, width),
-            )
-        self.dropout = nn.Dropout(0.1)
-
-    def forward(self) -> Tensor:
-        """Return the prefix (L, 2, G, P, W)."""
-        c = self.config
-        flat = self.dropout(self.projection(self.embedding.weight))
-        shape = (len(flat), c.num_hidden_layers, 2, c.num_key_value_heads, c.head_dim)
-        prefix: Tensor = flat.view(shape).permute(1, 2, 3, 0, 4)
-        return prefix
 
 
 def initialize(model: GLM, seed: int = 0) -> GLM:
@@ -338,21 +246,6 @@ def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
     even, odd = turned[..., 0::2], turned[..., 1::2]
     pairs = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
     return torch.cat((pairs.flatten(-2), passed), dim=-1)
-
-
-def _place(tokens: Tensor, cache: KVCache, rows: Tensor | None) -> tuple[_Step, Tensor]:
-    everything = torch.arange(len(cache.lengths), device=tokens.device)
-    rows = everything if rows is None else rows
-    slots = cache.lengths[rows][:, None] + torch.arange(tokens.shape[1], device=tokens.device)
-    seen = int(slots.max()) + 1
-    if seen > cache.capacity:
-        raise UserError(f"the cache holds {cache.capacity} tokens; this needs {seen}")
-    return _Step(rows, torch.equal(rows, everything), slots, seen), slots - cache.prefix_length
-
-
-def _cached_mask(step: _Step) -> Tensor:
-    """(B, 1, T, S): a token sees whatever stands in a slot up to its own."""
-    return torch.arange(step.seen, device=step.slots.device) <= step.slots[:, None, :, None]
 
 
 def _causal_mask(length: int, prefix_length: int, device: torch.device) -> Tensor:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
 from qingtan.files import new_folder
-from qingtan.glm.checkpoint import CONFIG_FILE, load_model, write_model
+from qingtan.glm.checkpoint import CONFIG_FILE, load_model, load_tokenizer, write_model
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import stop_ids
 from qingtan.glm.model import GLM, initialize
@@ -96,22 +96,30 @@ class Trainer:
         start = checkpoint or table.start
         if start:
             model = load_model(start, dtype=torch.float32)
+            self._check_start(start, model.config)
         else:
             rows = -(-self.tokenizer.vocab_size // 64) * 64
             eos = stop_ids(self.tokenizer)
             config = GLMConfig.named(table.size or "", vocab_size=rows, eos_token_id=eos)
             model = initialize(GLM(config), self.recipe.seed)
-        if model.config.vocab_size < self.tokenizer.vocab_size:
-            raise UserError(
-                f"{start}: has {model.config.vocab_size} rows of embeddings, but the tokenizer "
-                f"of {self.corpus.path} has {self.tokenizer.vocab_size} tokens"
-            )
         if model.config.max_position_embeddings < self.recipe.data.sequence_length:
             raise UserError(
                 f"data.sequence_length {self.recipe.data.sequence_length} is more than the "
                 f"model's context of {model.config.max_position_embeddings}"
             )
         return model
+
+    def _check_start(self, start: Path, config: GLMConfig) -> None:
+        if load_tokenizer(start).model != self.tokenizer.model:
+            raise UserError(
+                f"{start}: has another tokenizer than the corpus {self.corpus.path}; build the "
+                "corpus with the model's tokenizer.model"
+            )
+        if config.vocab_size < self.tokenizer.vocab_size:
+            raise UserError(
+                f"{start}: has {config.vocab_size} rows of embeddings, but its tokenizer has "
+                f"{self.tokenizer.vocab_size} tokens"
+            )
 
     def _load_state(self, checkpoint: Path) -> None:
         state = torch.load(checkpoint / STATE_FILE, weights_only=True)

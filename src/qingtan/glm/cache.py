@@ -1,0 +1,90 @@
+"""The key-value cache: what the model has computed of the tokens already seen.
+
+Shapes as in `model.py`: B sequences, T new tokens, S tokens seen, G key-value heads, W head width,
+L layers, P tokens of a prefix.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qingtan.errors import UserError
+from qingtan.glm.config import GLMConfig
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a pass stands in the cache: rows (B,), slots (B, T), and the longest S.
+
+    `whole` says that the rows are all of the cache's, in their order.
+    """
+
+    rows: Tensor
+    whole: bool
+    slots: Tensor
+    seen: int
+
+
+class KVCache:
+    """Keys and values of the tokens already seen, for `batch` sequences of different lengths.
+
+    Args:
+        capacity: the most tokens that a sequence may have, prefix included.
+        prefix: a P-Tuning v2 prefix (L, 2, G, P, W) that every sequence starts with. It takes P
+            places of the cache, and none of the rotary positions.
+    """
+
+    def __init__(
+        self,
+        config: GLMConfig,
+        batch: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        prefix: Tensor | None = None,
+    ) -> None:
+        shape = (
+            config.num_hidden_layers,
+            batch,
+            config.num_key_value_heads,
+            capacity,
+            config.head_dim,
+        )
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.prefix_length = 0 if prefix is None else prefix.shape[3]
+        self.lengths = torch.full((batch,), self.prefix_length, device=device)
+        self.capacity = capacity
+        if prefix is not None:
+            self.keys[..., : self.prefix_length, :] = prefix[:, 0].unsqueeze(1)
+            self.values[..., : self.prefix_length, :] = prefix[:, 1].unsqueeze(1)
+
+    def rewind(self, row: int, tokens: int) -> None:
+        """Keep only the first tokens of a sequence; 0 empties it for the next one."""
+        self.lengths[row] = self.prefix_length + tokens
+
+    def write(self, layer: int, step: Step, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, G, T, W) keys and values; return all (B, G, S, W) of these sequences."""
+        rows = step.rows[:, None]
+        self.keys[layer][rows, :, step.slots] = key.transpose(1, 2).to(self.keys.dtype)
+        self.values[layer][rows, :, step.slots] = value.transpose(1, 2).to(self.values.dtype)
+        seen = step.seen
+        if step.whole:
+            return self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
+        return self.keys[layer, step.rows, :, :seen], self.values[layer, step.rows, :, :seen]
+
+
+def place(tokens: Tensor, cache: KVCache, rows: Tensor | None) -> tuple[Step, Tensor]:
+    everything = torch.arange(len(cache.lengths), device=tokens.device)
+    rows = everything if rows is None else rows
+    slots = cache.lengths[rows][:, None] + torch.arange(tokens.shape[1], device=tokens.device)
+    seen = int(slots.max()) + 1
+    if seen > cache.capacity:
+        raise UserError(f"the cache holds {cache.capacity} tokens; this needs {seen}")
+    return Step(rows, torch.equal(rows, everything), slots, seen), slots - cache.prefix_length
+
+
+def cached_mask(step: Step) -> Tensor:
+    """(B, 1, T, S): a token sees whatever stands in a slot up to its own."""
+    return torch.arange(step.seen, device=step.slots.device) <= step.slots[:, None, :, None]
