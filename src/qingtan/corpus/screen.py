@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from qingtan.corpus.documents import digest_of, text_of
 from qingtan.corpus.readers import Record, Rejected, read_records
-from qingtan.corpus.recipe import CorpusRecipe, SourceFile, TokenizerRecipe
+from qingtan.corpus.recipe import ReadingRecipe, SourceFile
 from qingtan.errors import UserError
 
 
@@ -41,7 +41,7 @@ class Screen:
     """
 
     def __init__(
-        self, recipe: CorpusRecipe | TokenizerRecipe, source: SourceFile, log: TextIO | None = None
+        self, recipe: ReadingRecipe, source: SourceFile, log: TextIO | None = None
     ) -> None:
         """Prepare to read.
 
