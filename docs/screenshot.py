@@ -20,7 +20,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
-QUESTIONS = ["你好，你是谁？", "写一首关于秋天的短诗", "用三句话说明为什么天空是蓝色的"]
+QUESTIONS = ["你好，你是谁？", "你能做什么？", "写一首关于秋天的诗"]
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
     "viewport": {"width": 390, "height": 844},

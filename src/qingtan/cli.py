@@ -177,6 +177,9 @@ def export(
     ] = None,
     layout: Annotated[str, typer.Option(help="glm (transformers) or chatglm.")] = "glm",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "bfloat16",
+    repetition_penalty: Annotated[
+        float, typer.Option(help="The model's default in sampling; 1 is none.")
+    ] = 1.0,
     evaluation_tokens: Annotated[
         int, typer.Option(help="Validation tokens of each source to measure on.")
     ] = 20_000,
@@ -191,6 +194,7 @@ def export(
         about=about,
         layout=layout,
         dtype=dtype,
+        repetition_penalty=repetition_penalty,
         evaluation_tokens=evaluation_tokens,
         replace=force,
     )

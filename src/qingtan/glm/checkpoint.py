@@ -64,6 +64,7 @@ _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 # Recomputed from the configuration.
 _IGNORED_SUFFIX = "inv_freq"
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -167,7 +168,7 @@ def write_model(
     config = model.config
     values = config.to_transformers() if layout == "glm" else config.to_chatglm()
     write_json(folder / CONFIG_FILE, values)
-    write_json(folder / "generation_config.json", _generation_config(config, tokenizer))
+    write_json(folder / GENERATION_FILE, _generation_config(config, tokenizer))
     tokenizer.save(folder)
     _save_tensors(dict(_renamed(model, layout, dtype)), folder, max_shard_bytes)
 
@@ -312,15 +313,20 @@ def _save_tensors(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int
         size += tensor.nbytes
         total += tensor.nbytes
     if len(shards) == 1:
-        save_file(shards[0], folder / "model.safetensors", metadata={"format": "pt"})
+        _save_file(shards[0], folder / "model.safetensors")
         return
     weight_map = {}
     for i, shard in enumerate(shards, start=1):
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, folder / file, metadata={"format": "pt"})
+        _save_file(shard, folder / file)
         weight_map.update(dict.fromkeys(shard, file))
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     write_json(folder / "model.safetensors.index.json", index)
+
+
+def _save_file(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def _generation_config(config: GLMConfig, tokenizer: GLMTokenizer) -> dict[str, Any]:

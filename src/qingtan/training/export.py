@@ -8,7 +8,13 @@ import torch
 from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
 from qingtan.files import new_folder, read_json, write_json, write_text
-from qingtan.glm.checkpoint import CONFIG_FILE, load_model, load_tokenizer, write_model
+from qingtan.glm.checkpoint import (
+    CONFIG_FILE,
+    GENERATION_FILE,
+    load_model,
+    load_tokenizer,
+    write_model,
+)
 from qingtan.i18n import tr
 from qingtan.provenance import Provenance, Step
 from qingtan.training.card import BITS_PREFIX, render_card
@@ -27,6 +33,7 @@ def export(
     about: str | Path | None = None,
     layout: str = "glm",
     dtype: str = "bfloat16",
+    repetition_penalty: float = 1.0,
     evaluation_tokens: int = 20_000,
     replace: bool = False,
 ) -> Path:
@@ -40,6 +47,7 @@ def export(
         about: a folder with `about.md` and `about.zh-CN.md`, which open the cards.
         layout: "glm" (transformers') or "chatglm".
         dtype: how the tensors are stored, a key of DTYPES.
+        repetition_penalty: the model's default in sampling; very small models loop without one.
         evaluation_tokens: of each source, at most.
         replace: replace a checkpoint that is there.
 
@@ -57,6 +65,9 @@ def export(
     model = load_model(source)
     with new_folder(folder, CONFIG_FILE, replace) as partial:
         write_model(model, load_tokenizer(source), partial, layout, DTYPES[dtype])
+        generation = read_json(partial / GENERATION_FILE)
+        generation["repetition_penalty"] = repetition_penalty
+        write_json(partial / GENERATION_FILE, generation)
         figures = _measure(partial, recipe, evaluation_tokens)
         step = Step.now("export", dtype=dtype, layout=layout, **figures)
         provenance = Provenance.read(source).with_step(step)

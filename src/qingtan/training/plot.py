@@ -18,7 +18,10 @@ def plot_losses(metrics: Sequence[dict[str, Any]], path: Path) -> None:
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     training = [m for m in metrics if "loss" in m]
-    left.plot([m["tokens"] / 1e6 for m in training], [m["loss"] for m in training], linewidth=1)
+    tokens, losses = ([m[name] for m in training] for name in ("tokens", "loss"))
+    millions = [count / 1e6 for count in tokens]
+    left.plot(millions, losses, linewidth=1, alpha=0.3)
+    left.plot(millions, _smooth(losses), linewidth=2)
     left.set(title="training loss", xlabel="million tokens", ylabel="nats a token")
     evaluations = [m for m in metrics if "bits_per_byte" in m]
     for source in evaluations[-1]["bits_per_byte"] if evaluations else ():
@@ -31,8 +34,17 @@ def plot_losses(metrics: Sequence[dict[str, Any]], path: Path) -> None:
         )
     right.set(title="held-out text", xlabel="million tokens", ylabel="bits a byte")
     if evaluations:
-        right.legend(fontsize="x-small", ncols=2)
+        right.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
     partial = path.with_name(f".{path.name}.partial")
     figure.savefig(partial, format="png", dpi=110)
     plt.close(figure)
     partial.replace(path)
+
+
+def _smooth(values: Sequence[float], share: float = 0.1) -> list[float]:
+    """Return the exponential moving average, each new value counting by a share."""
+    averages: list[float] = []
+    for value in values:
+        before = averages[-1] if averages else value
+        averages.append(before + share * (value - before))
+    return averages
