@@ -17,11 +17,11 @@ from qingtan.glm.config import GLMConfig
 class Step:
     """Where a pass stands in the cache: rows (B,), slots (B, T), and the longest S.
 
-    `whole` says that the rows are all of the cache's, in their order.
+    `reading` is the rows again, as a slice where they follow one another: a view, no copy.
     """
 
     rows: Tensor
-    whole: bool
+    reading: Tensor | slice
     slots: Tensor
     seen: int
 
@@ -69,20 +69,29 @@ class KVCache:
         rows = step.rows[:, None]
         self.keys[layer][rows, :, step.slots] = key.transpose(1, 2).to(self.keys.dtype)
         self.values[layer][rows, :, step.slots] = value.transpose(1, 2).to(self.values.dtype)
-        seen = step.seen
-        if step.whole:
-            return self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
-        return self.keys[layer, step.rows, :, :seen], self.values[layer, step.rows, :, :seen]
+        place = (step.reading, slice(None), slice(step.seen))
+        return self.keys[layer][place], self.values[layer][place]
 
 
 def place(tokens: Tensor, cache: KVCache, rows: Tensor | None) -> tuple[Step, Tensor]:
-    everything = torch.arange(len(cache.lengths), device=tokens.device)
-    rows = everything if rows is None else rows
+    """Return where new tokens (B, T) go in the cache, and their rotary positions (B, T).
+
+    Raises:
+        UserError: they do not fit.
+    """
+    if rows is None:
+        rows = torch.arange(len(cache.lengths), device=tokens.device)
     slots = cache.lengths[rows][:, None] + torch.arange(tokens.shape[1], device=tokens.device)
     seen = int(slots.max()) + 1
     if seen > cache.capacity:
         raise UserError(f"the cache holds {cache.capacity} tokens; this needs {seen}")
-    return Step(rows, torch.equal(rows, everything), slots, seen), slots - cache.prefix_length
+    return Step(rows, _as_slice(rows), slots, seen), slots - cache.prefix_length
+
+
+def _as_slice(rows: Tensor) -> Tensor | slice:
+    first, last = int(rows[0]), int(rows[0]) + len(rows)
+    consecutive = torch.equal(rows, torch.arange(first, last, device=rows.device))
+    return slice(first, last) if consecutive else rows
 
 
 def cached_mask(step: Step) -> Tensor:
