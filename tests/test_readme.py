@@ -84,6 +84,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
+        input="你好\n",  # for the command that asks what to talk about
         cwd=folder,
         env={**os.environ, "PATH": path},
         capture_output=True,
