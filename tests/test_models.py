@@ -1,0 +1,74 @@
+"""The models that ship: they load, say who they are, and carry their sources."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from qingtan import ChatGLM
+from qingtan.files import read_json
+from qingtan.glm.catalogue import built_in_models, find_model
+from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+from qingtan.glm.conversation import encode_prompt
+from qingtan.provenance import UNKNOWN_LICENCE, Provenance
+
+# Not for what we ship: non-commercial, no derivatives, unclear.
+FORBIDDEN = ("-NC", "-ND", UNKNOWN_LICENCE)
+MOST_BYTES = 100_000_000
+
+
+def test_the_built_in_model_says_who_it_is() -> None:
+    with ChatGLM.from_pretrained("qingtan") as model:
+        assert "清谈" in model.chat("你是谁？", temperature=0)
+
+
+@pytest.mark.parametrize("name", built_in_models())
+def test_sources_are_licensed_and_attributed(name: str) -> None:
+    sources = Provenance.read(find_model(name)).sources
+    assert sources
+    for source in sources:
+        assert source.licence, source.name
+        assert source.attribution, source.name
+        assert not any(word in source.licence for word in FORBIDDEN), source.name
+
+
+@pytest.mark.parametrize("name", built_in_models())
+def test_the_cards_figures_are_those_of_the_provenance(name: str) -> None:
+    folder = find_model(name)
+    provenance = Provenance.read(folder)
+    figures = [v for k, v in provenance.steps[-1].details.items() if k.startswith("bits_per_byte.")]
+    assert figures
+    for card in ("README.md", "README.zh-CN.md"):
+        text = (folder / card).read_text(encoding="utf-8")
+        assert f"{load_config(folder).num_parameters:,}" in text
+        assert all(f"| {figure:.3f} |" in text for figure in figures)
+        assert all(source.name in text for source in provenance.sources)
+
+
+@pytest.mark.parametrize("name", built_in_models())
+def test_transformers_gives_the_same_logits(name: str) -> None:
+    folder = find_model(name)
+    prompt = [{"role": "user", "content": "写一首关于秋天的诗"}]
+    tokens = torch.tensor([encode_prompt(load_tokenizer(folder), prompt)])
+    ours = load_model(folder, dtype=torch.float32)
+    theirs = transformers.GlmForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(tokens).logits, theirs(tokens).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_all_of_them_stay_light() -> None:
+    files = (path for name in built_in_models() for path in find_model(name).rglob("*"))
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
+
+
+def test_the_recipe_as_run_is_the_one_that_is_kept() -> None:
+    """Whoever follows recipes/built-in makes the model that ships."""
+    as_run = read_json(find_model("qingtan") / "recipe.json")
+    recipe = Path(__file__).parents[1] / "recipes" / "built-in" / "sft.toml"
+    for name, value in tomllib.loads(recipe.read_text(encoding="utf-8")).items():
+        if isinstance(value, dict):
+            assert as_run[name] == as_run[name] | value
+        else:
+            assert as_run[name] == value
