@@ -5,6 +5,7 @@ several times in processes of their own, ours and transformers' in turn. A measu
 the imports and ends when every weight has been read once. Needs Linux, for the peak of memory.
 
     python benchmarks/loading.py 1000
+    python benchmarks/loading.py --size chatglm3-6b --dtype float16 --runs 1
 """
 
 import argparse
@@ -35,6 +36,7 @@ def main() -> None:
     """Read the command line and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("megabytes", nargs="?", type=int, default=500, help="about that size")
+    parser.add_argument("--size", help="a named size instead, such as chatglm3-6b")
     parser.add_argument("--runs", type=int, default=5, help="of each, the median is printed")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
     parser.add_argument("--measure", nargs=2, metavar=("LOADER", "FOLDER"), help=argparse.SUPPRESS)
@@ -44,16 +46,20 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_checkpoints(folder, options.megabytes * 1_000_000, getattr(torch, options.dtype))
+        dtype = getattr(torch, options.dtype)
+        size = options.megabytes * 1_000_000
+        config = GLMConfig.named(options.size) if options.size else config_of(size, dtype)
+        make_checkpoints(folder, config, dtype)
         print_table(folder, options.runs)
 
 
-def make_checkpoints(folder: Path, size: int, dtype: torch.dtype) -> None:
-    """Write a model of about `size` bytes in each layout."""
+def config_of(size: int, dtype: torch.dtype) -> GLMConfig:
+    """Return a model of about `size` bytes, with as many keys and values as queries: the most that
+    a layout can split in three."""
     width, vocabulary = 1024, 8192
     layer = width * (4 * width + 3 * 2816)
     layers = max(1, round((size / dtype.itemsize - 2 * vocabulary * width) / layer))
-    config = GLMConfig(
+    return GLMConfig(
         vocab_size=vocabulary,
         hidden_size=width,
         num_hidden_layers=layers,
@@ -63,9 +69,17 @@ def make_checkpoints(folder: Path, size: int, dtype: torch.dtype) -> None:
         intermediate_size=2816,
         max_position_embeddings=1024,
     )
+
+
+def make_checkpoints(folder: Path, config: GLMConfig, dtype: torch.dtype) -> None:
+    """Write a model in each layout; what its weights are makes no difference here."""
+    with torch.device("meta"):
+        model = GLM(config).to(dtype)
+    model = model.to_empty(device="cpu").requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.fill_(0.01)
     train_tokenizer(["abc def"], 270, folder / "tokenizer.model")
     tokenizer = GLMTokenizer.from_file(folder / "tokenizer.model")
-    model = GLM(config).to(dtype)
     for layout in ("chatglm", "glm"):
         save_model(model, tokenizer, folder / layout, layout=layout)
 

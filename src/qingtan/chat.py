@@ -32,6 +32,8 @@ from qingtan.glm.conversation import Message, Reply, ReplyStream, encode_prompt,
 
 # No piece of the vocabulary is longer, so a text has at least a 16th as many tokens as characters.
 _MAX_PIECE = 16
+# From so many parameters on, the speed of float32 on a CPU is not worth twice the memory.
+_LARGE = 1_000_000_000
 # What a checkpoint's generation_config.json may say about sampling.
 _DEFAULTS_READ = ("temperature", "top_p", "repetition_penalty")
 
@@ -103,8 +105,8 @@ class ChatGLM:
         Args:
             name_or_path: a built-in model, or a checkpoint's folder.
             device: where torch runs it: "cpu", "cuda", "mps".
-            dtype: "float32", "bfloat16" or "float16"; by default float32 on a CPU, and
-                elsewhere what the checkpoint holds.
+            dtype: "float32", "bfloat16" or "float16"; by default what the checkpoint holds, but
+                for float32 on a CPU below a billion parameters.
             slots: the most conversations that generate at once; the others wait.
             context: the most tokens of a conversation, to save memory; by default the model's.
 
@@ -113,9 +115,10 @@ class ChatGLM:
         """
         folder = find_model(name_or_path)
         from qingtan.engine.torch_runner import TorchRunner, parse_dtype
-        from qingtan.glm.checkpoint import load_model, load_tokenizer
+        from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
 
-        wanted = dtype or ("float32" if device == "cpu" else None)
+        small = load_config(folder).num_parameters < _LARGE
+        wanted = dtype or ("float32" if device == "cpu" and small else None)
         model = load_model(folder, dtype=parse_dtype(wanted), device=device)
         runner = TorchRunner(model, slots=slots, context=context)
         engine = Engine(runner, load_tokenizer(folder))
