@@ -117,9 +117,10 @@ class ChatGLM:
         from qingtan.engine.torch_runner import TorchRunner, parse_dtype
         from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
 
-        small = load_config(folder).num_parameters < _LARGE
-        wanted = dtype or ("float32" if device == "cpu" and small else None)
-        model = load_model(folder, dtype=parse_dtype(wanted), device=device)
+        wanted = parse_dtype(dtype)
+        if wanted is None and device == "cpu" and load_config(folder).num_parameters < _LARGE:
+            wanted = parse_dtype("float32")
+        model = load_model(folder, dtype=wanted, device=device)
         runner = TorchRunner(model, slots=slots, context=context)
         engine = Engine(runner, load_tokenizer(folder))
         return cls(engine, defaults=_read_defaults(folder), eos_ids=model.config.eos_token_id)
