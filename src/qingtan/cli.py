@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Option(help="A built-in model's name, or a checkpoint's folder.")]
 Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda or mps.")]
 Dtype = Annotated[
-    str | None, typer.Option(help="float32, bfloat16 or float16; on a CPU float32 by default.")
+    str | None,
+    typer.Option(help="float32, bfloat16 or float16; as stored by default, small ones float32."),
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer.")]
 Temperature = Annotated[float | None, typer.Option(help="0 picks the likeliest token always.")]
