@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer, train_tokenizer
@@ -16,6 +17,12 @@ The quick brown fox jumps over the lazy dog. Hello world, how are you today?
 A language model predicts the next token from the tokens before it.
 def add(a, b): return a + b
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The models here are so small that a second thread only waits."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

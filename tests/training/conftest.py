@@ -1,24 +1,13 @@
 """A corpus and a finished run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.training.trainer import train
 
 from .samples import make_corpus, make_recipe
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The models here are so small that a second thread only waits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -135,8 +135,8 @@ def _usage(usage: Usage) -> Json:
 
 
 def _call(call: ToolCall) -> Json:
-    # The model writes Python literals: some are no JSON, and a lone surrogate is no UTF-8.
-    arguments = json.dumps(call.arguments, ensure_ascii=False, default=str, skipkeys=True)
+    # The model can write half of a surrogate pair, which is no UTF-8.
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
     written = arguments.encode("utf-8", "replace").decode()
     function = {"name": call.name, "arguments": written}
     return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
