@@ -1,8 +1,9 @@
 import { ReloadOutlined } from "@ant-design/icons";
-import { Alert, Button, Tooltip } from "antd";
+import { Alert, Button } from "antd";
 
 import { useTexts } from "../i18n";
 import type { Message } from "../history";
+import { ActionButton } from "./ActionButton";
 import { CopyButton } from "./CopyButton";
 import { Markdown } from "./Markdown";
 
@@ -58,17 +59,7 @@ export function AnswerActions({ message, onRetry }: Props) {
   return (
     <div className="actions">
       {message.content !== "" && <CopyButton text={message.content} />}
-      {onRetry && (
-        <Tooltip title={t.retry}>
-          <Button
-            type="text"
-            size="small"
-            icon={<ReloadOutlined />}
-            aria-label={t.retry}
-            onClick={onRetry}
-          />
-        </Tooltip>
-      )}
+      {onRetry && <ActionButton label={t.retry} icon={<ReloadOutlined />} onClick={onRetry} />}
       {message.tokens !== undefined && (
         <span className="tokens">{t.tokens(message.tokens)}</span>
       )}

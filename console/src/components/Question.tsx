@@ -1,9 +1,10 @@
 import { EditOutlined } from "@ant-design/icons";
-import { Button, Input, Tooltip } from "antd";
+import { Button, Input } from "antd";
 import { type KeyboardEvent, useState } from "react";
 
 import { useTexts } from "../i18n";
 import { isComposing } from "../keyboard";
+import { ActionButton } from "./ActionButton";
 import { CopyButton } from "./CopyButton";
 
 interface EditorProps {
@@ -55,17 +56,7 @@ export function QuestionActions({ text, onEdit }: { text: string; onEdit?: () =>
   return (
     <div className="actions">
       <CopyButton text={text} />
-      {onEdit && (
-        <Tooltip title={t.edit}>
-          <Button
-            type="text"
-            size="small"
-            icon={<EditOutlined />}
-            aria-label={t.edit}
-            onClick={onEdit}
-          />
-        </Tooltip>
-      )}
+      {onEdit && <ActionButton label={t.edit} icon={<EditOutlined />} onClick={onEdit} />}
     </div>
   );
 }
