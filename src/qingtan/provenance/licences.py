@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qingtan.errors import UserError
 from qingtan.provenance.record import Source
-
-UNKNOWN_LICENCE = "LicenseRef-unknown"
+from qingtan.provenance.spdx import UNKNOWN_LICENCE, is_identified, normalise
 
 
 class KnownSource(BaseModel):
@@ -60,7 +59,8 @@ class LicenceTable(BaseModel):
         """Return the source of a record, with no counts.
 
         A record's own licence comes before the table's, since one source may hold several; what
-        neither states is `LicenseRef-unknown`, never guessed.
+        neither states is `LicenseRef-unknown`, never guessed. Known spellings become SPDX
+        expressions; words that name no known licence stay as they are.
 
         Args:
             name: the record's `source`.
@@ -71,9 +71,10 @@ class LicenceTable(BaseModel):
         stated = licence if isinstance(licence, str) and licence.strip() else None
         if stated is None:
             stated = known.licence if known else UNKNOWN_LICENCE
+        stated = self.licences.get(stated, stated)
         return Source(
             name=canonical,
-            licence=self.licences.get(stated, stated),
+            licence=normalise(stated) if is_identified(stated) else stated,
             origin=known.origin if known else "",
             attribution=known.attribution if known else "",
         )
