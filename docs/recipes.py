@@ -11,14 +11,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from qingtan.corpus.recipe import CorpusRecipe, TokenizerRecipe
+from qingtan.corpus.recipe import CorpusRecipe
 from qingtan.files import write_text
 from qingtan.recipe import Recipe
 from qingtan.training.recipe import TrainRecipe
 
 PAGE = Path(__file__).with_suffix(".md")
 COMMANDS: dict[str, type[Recipe]] = {
-    "qingtan tokenizer train": TokenizerRecipe,
     "qingtan corpus build": CorpusRecipe,
     "qingtan train": TrainRecipe,
 }

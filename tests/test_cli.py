@@ -60,7 +60,7 @@ def test_the_help_comes_at_once_and_lists_the_commands() -> None:
     # Half a second on an idle machine; the tests may run on a busy one.
     assert time.monotonic() - begun < 3
     assert run.returncode == 0
-    for name in ("serve", "chat", "generate", "corpus", "tokenizer"):
+    for name in ("serve", "chat", "generate", "corpus", "licence", "train"):
         assert name in run.stdout
     assert "Talk to a model" in qingtan("chat", "--help").stdout
 
@@ -108,12 +108,35 @@ def test_what_the_user_got_wrong_is_said_without_a_traceback(language: str, pref
 
 def test_recipes_are_found_wanting(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
-    for group, verb in (("corpus", "build"), ("tokenizer", "train")):
-        assert "no such recipe" in qingtan(group, verb, str(recipe) + "x").stderr
+    for command in (("corpus", "build"), ("train",)):
+        assert "no such recipe" in qingtan(*command, str(recipe) + "x").stderr
         recipe.write_text("nonsense = 1", encoding="utf-8")
-        run = qingtan(group, verb, str(recipe), "output=x")
+        run = qingtan(*command, str(recipe), "output=x")
         assert run.returncode == 2
         assert "nonsense" in run.stderr
+
+
+def test_licences_are_checked_and_listed(tmp_path: Path) -> None:
+    allowed = qingtan("licence", "check", "models/qingtan", "--use", "commercial")
+    assert allowed.returncode == 0
+    credits = qingtan("licence", "check", "models/qingtan", "--attribution")
+    assert "JackeyGao" in credits.stdout
+    (tmp_path / "provenance.json").write_text(
+        '{"sources": [{"name": "news", "licence": "CC-BY-NC-4.0"}], "steps": []}'
+    )
+    for use, status in (("commercial", 1), ("research", 0)):
+        run = qingtan("licence", "check", str(tmp_path), "--use", use)
+        assert run.returncode == status
+        assert "news" in run.stdout
+        assert "CC-BY-NC-4.0" in run.stdout
+    output = tmp_path / "bom.json"
+    qingtan("licence", "report", str(tmp_path), "--output", str(output))
+    printed = qingtan("licence", "report", str(tmp_path)).stdout
+    assert json.loads(output.read_text(encoding="utf-8")) == json.loads(printed)
+    assert json.loads(printed)["bomFormat"] == "CycloneDX"
+    missing = qingtan("licence", "check", str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert "none" in missing.stderr
 
 
 def test_a_server_answers_and_ends_at_once(tiny_checkpoint: Path) -> None:

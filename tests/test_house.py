@@ -15,6 +15,7 @@ FLOORS = {
     "glm": 1,
     "provenance": 1,
     "engine": 2,
+    "safety": 2,
     "corpus": 3,
     "training": 4,
     "chat": 4,

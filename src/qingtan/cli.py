@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,6 +32,7 @@ RecipeFile = Annotated[Path, typer.Argument(help="A TOML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the recipe, as field=value.")
 ]
+LicensedPath = Annotated[Path, typer.Argument(help="A corpus's or a model's folder, or a run's.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has made.")]
 
 
@@ -123,23 +124,25 @@ def build_corpus(
     recipe: RecipeFile,
     overrides: Overrides = None,
     workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Ray: the cluster named by RAY_ADDRESS.")
+    ] = "local",
     force: Force = False,
 ) -> None:
-    """Turn text into shards of tokens."""
+    """Clean text, drop duplicates, and turn the rest into shards of tokens, with a report.
+
+    Stopped or killed, the same command goes on from where it was.
+    """
     from qingtan.corpus.build import build_corpus as build
     from qingtan.corpus.recipe import CorpusRecipe
     from qingtan.recipe import load_recipe
 
-    build(load_recipe(recipe, CorpusRecipe, overrides or ()), workers=workers, force=force)
-
-
-def train_tokenizer(recipe: RecipeFile, overrides: Overrides = None, force: Force = False) -> None:
-    """Learn a vocabulary from text."""
-    from qingtan.corpus.recipe import TokenizerRecipe
-    from qingtan.corpus.vocabulary import train_vocabulary
-    from qingtan.recipe import load_recipe
-
-    train_vocabulary(load_recipe(recipe, TokenizerRecipe, overrides or ()), force=force)
+    loaded = load_recipe(recipe, CorpusRecipe, overrides or ())
+    try:
+        build(loaded, workers=workers, force=force, engine=engine)
+    except KeyboardInterrupt:
+        _say(tr("Stopped; the same command goes on.", "已停止；同一命令可继续。"))
+        raise typer.Exit(130) from None
 
 
 def train(
@@ -201,6 +204,46 @@ def export(
     )
 
 
+def check_licences(
+    path: LicensedPath,
+    use: Annotated[
+        Literal["commercial", "research", "redistribute"],
+        typer.Option(help="What you want to do with it."),
+    ] = "redistribute",
+    attribution: Annotated[
+        bool, typer.Option("--attribution", help="Print only the attribution text to ship.")
+    ] = False,
+) -> None:
+    """Say whether the licences of a corpus or model allow a use, and what they ask for it.
+
+    Ends with status 1 where they do not, or where it is not known. It is no legal advice.
+    """
+    from qingtan.provenance.check import check
+    from qingtan.provenance.render import render
+
+    report = check(path, use)
+    _say(report.attribution if attribution else render(report))
+    if not report.allowed:
+        raise typer.Exit(1)
+
+
+def report_licences(
+    path: LicensedPath,
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; printed by default.")
+    ] = None,
+) -> None:
+    """Write a bill of materials (CycloneDX, JSON): data sets, base models and code, licensed."""
+    from qingtan.files import write_text
+    from qingtan.provenance.bom import bill_of_materials
+
+    text = bill_of_materials(path)
+    if output:
+        write_text(output, text)
+    else:
+        _say(text.rstrip("\n"))
+
+
 Commands = Mapping[str, "Callable[..., None] | Commands"]
 
 COMMANDS: Commands = {
@@ -208,13 +251,13 @@ COMMANDS: Commands = {
     "chat": chat,
     "generate": generate,
     "corpus": {"build": build_corpus},
-    "tokenizer": {"train": train_tokenizer},
+    "licence": {"check": check_licences, "report": report_licences},
     "train": train,
     "export": export,
 }
 GROUP_HELP = {
+    "licence": "Say what the licences of a corpus or a model allow.",
     "corpus": "Turn text into what models are trained on.",
-    "tokenizer": "Make vocabularies.",
 }
 
 

@@ -24,37 +24,61 @@ def new_folder(path: str | Path, marker: str, replace: bool = False) -> Iterator
         UserError: `path` exists and may not be replaced.
     """
     path = Path(path)
+    check_free(path, marker, replace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        put_in_place(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_free(path: Path, marker: str, replace: bool) -> None:
+    """Check that a result may be put at a path.
+
+    Args:
+        marker: the file by which an earlier result is known; no other folder is ever replaced.
+
+    Raises:
+        UserError: `path` exists and may not be replaced.
+    """
     if path.exists() and not replace:
         raise UserError(f"{path}: exists; name another folder, or replace it with --force")
     if path.exists() and not (path / marker).is_file():
         raise UserError(f"{path}: exists and has no {marker}, so it will not be replaced")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+
+
+def put_in_place(folder: Path, path: Path) -> None:
+    """Rename a complete folder to `path`, in the place of an earlier one."""
     old = path.with_name(f".{path.name}.old")
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
+    shutil.rmtree(old, ignore_errors=True)
     try:
-        yield partial
         if path.exists():
             path.rename(old)
-        partial.rename(path)
+        folder.rename(path)
     finally:
         if old.exists() and not path.exists():
             old.rename(path)  # the new one could not take its place
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file beside and rename it."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 file beside and rename it."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, value: Any) -> None:

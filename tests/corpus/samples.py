@@ -1,5 +1,6 @@
 """Small texts and records of our own."""
 
+from pathlib import Path
 from typing import Any
 
 SENTENCES = (
@@ -26,3 +27,13 @@ def conversation(question: str, answer: str, **fields: Any) -> dict[str, Any]:
         {"role": "assistant", "content": answer},
     ]
     return {"messages": messages, **fields}
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Return all that a build makes, but for how long it took."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in files
+        if path.name != "timings.json"
+    }

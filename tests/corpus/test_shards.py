@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from qingtan.corpus import Corpus, build_corpus
 from qingtan.corpus.documents import Document
+from qingtan.corpus.encoded import Encoded, token_type
 from qingtan.corpus.shards import CorpusIndex
-from qingtan.corpus.writer import ShardWriter, token_type
+from qingtan.corpus.writer import ShardWriter
 from qingtan.errors import UserError
-from qingtan.provenance import Provenance
+from qingtan.provenance import Provenance, Source
 
 from .samples import conversation
 
@@ -29,19 +31,30 @@ def documents(draw: st.DrawFn, kind: str, vocab_size: int) -> Document:
     return Document(np.asarray(tokens, np.int64), trained, draw(st.integers(0, 2**32 - 1)))
 
 
+def describe(counts: NDArray[np.int64]) -> tuple[Source, ...]:
+    ((documents, size, tokens),) = counts.tolist()
+    return (Source(name="s", licence="MIT", documents=documents, bytes=size, tokens=tokens),)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_what_is_written_is_read(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["text", "conversations"]))
     vocab_size = data.draw(st.sampled_from([300, 65_536, 65_537, 2**32]))
     written = data.draw(st.lists(documents(kind, vocab_size), max_size=20))
-    dtype = token_type(vocab_size)
+    dtype, rest = token_type(vocab_size), written
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        writer = ShardWriter(folder, "s", "train", kind, dtype, data.draw(st.integers(1, 200)))
-        for document in written:
-            writer.add(document)
+        writer = ShardWriter(folder, "s", "train", kind, data.draw(st.integers(1, 200)), describe)
+        while rest:
+            size = data.draw(st.integers(1, len(rest)))
+            part, rest = rest[:size], rest[size:]
+            writer.add(Encoded.of(part, [1] * size, [0] * size, dtype))
         writer.close()
+        assert sum(e.origins[0].documents for e in writer.entries) == len(written)
+        assert sum(e.origins[0].tokens for e in writer.entries) == sum(
+            len(document.tokens) for document in written
+        )
         index = CorpusIndex(
             tokenizer_sha256="",
             vocab_size=vocab_size,

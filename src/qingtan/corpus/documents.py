@@ -1,12 +1,13 @@
 """What a record holds: its check, its text, and its tokens."""
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from qingtan.corpus.recipe import Kind
@@ -15,6 +16,23 @@ from qingtan.glm.conversation import encode_conversation
 from qingtan.glm.tokenizer import GLMTokenizer
 
 Value = dict[str, Any]
+
+# A batch of documents, as it goes from step to step.
+DOCUMENTS = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("attribution", pa.string()),
+        # The document, or the contents of the conversation's messages, one a line.
+        ("text", pa.large_string()),
+        # {"messages": …, "tools": …} as JSON; null for plain text.
+        ("conversation", pa.large_binary()),
+        ("language", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -32,85 +50,107 @@ class Document:
     scored_bytes: int
 
 
-def text_of(kind: Kind, value: Value) -> str:
-    """Return the text of a record: its "text", or the contents of its messages, one a line.
+def content_of(kind: Kind, value: Value) -> Value:
+    """Return what of a record is to be learnt: {"text"}, or {"messages"} and perhaps {"tools"}.
 
     Raises:
-        UserError: the field is missing, is of another type or empty, or cannot be UTF-8.
+        UserError: a field is missing or of another type, or there is no text in it.
     """
-    text = _document_text(value) if kind == "text" else _conversation_text(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"the text is no Unicode: {error.reason}") from None
-    return text
-
-
-def digest_of(kind: Kind, value: Value) -> bytes:
-    """Return 16 bytes that are the same for records of the same text, on every machine."""
     if kind == "text":
-        data = str(value["text"])
+        text = value.get("text")
+        if not isinstance(text, str):
+            raise UserError('no "text", or it is not a string')
+        content: Value = {"text": text}
     else:
-        spoken = [value["messages"], value.get("tools")]
-        data = json.dumps(spoken, ensure_ascii=False, sort_keys=True)
-    # Escaped halves of a surrogate pair can hide in fields that are no text.
-    return hashlib.blake2b(data.encode(errors="surrogatepass"), digest_size=16).digest()
+        messages, tools = value.get("messages"), value.get("tools")
+        _check_conversation(messages, tools)
+        content = {"messages": messages} | ({"tools": tools} if tools else {})
+    if not text_of(content).strip():
+        raise UserError('"text" is empty' if kind == "text" else "the messages are empty")
+    return content
 
 
-def share_of(digest: bytes) -> float:
-    """Map a digest evenly to [0, 1)."""
-    return int.from_bytes(digest[:6], "big") / (1 << 48)
+def text_of(content: Value) -> str:
+    """Return the text of a document, or the contents of a conversation's messages, one a line."""
+    if "text" in content:
+        return str(content["text"])
+    return "\n".join(spoken_by(message) for message in content["messages"])
 
 
-def encode(
-    tokenizer: GLMTokenizer, kind: Kind, values: Sequence[Value]
-) -> list[Document | UserError]:
-    """Encode a batch of records that `text_of` accepts.
+def map_text(content: Value, change: Callable[[str], str]) -> Value:
+    """Return a document or conversation with its text, or each message's, changed."""
+    if "text" in content:
+        return {"text": change(content["text"])}
+    return content | {"messages": [_map_message(m, change) for m in content["messages"]]}
 
-    Returns:
-        For each record its document, or why it cannot be one: a bad record must not lose the rest
-        of its batch.
+
+def spoken_by(message: Mapping[str, Any]) -> str:
+    """Return the text of a message's content, which OpenAI's format may give in parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return 16 bytes that are the same for the same content, on every machine.
+
+    Args:
+        content: the UTF-8 text of a document, or a conversation as `dump_conversation` gives it.
     """
-    return ENCODERS[kind](tokenizer, values)
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _encode_texts(tokenizer: GLMTokenizer, values: Sequence[Value]) -> list[Document | UserError]:
-    texts = [str(value["text"]) for value in values]
-    prefix, suffix = [tokenizer.gmask_id, tokenizer.sop_id], [tokenizer.eos_id]
+def dump_conversation(content: Value) -> bytes:
+    """Return a conversation as JSON, the same bytes for the same conversation."""
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+
+
+def share_of(digests: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Map digests, (n, 8 or more) uint8, evenly to [0, 1), (n,)."""
+    first = np.ascontiguousarray(digests[:, :8]).view(">u8").ravel()
+    # 2**53 values: all that a float64 tells apart.
+    return (first >> np.uint64(11)).astype(np.float64) / (1 << 53)
+
+
+def encode_texts(tokenizer: GLMTokenizer, texts: Sequence[str]) -> list[Document]:
+    """Encode documents, on one core."""
+    prefix, suffix = tokenizer.prefix, [tokenizer.eos_id]
     return [
         Document(np.asarray(prefix + ids + suffix, np.int64), None, len(text.encode()))
-        for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True)
+        for text, ids in zip(texts, tokenizer.encode_batch(texts, threads=1), strict=True)
     ]
 
 
-def _encode_conversations(
-    tokenizer: GLMTokenizer, values: Sequence[Value]
-) -> list[Document | UserError]:
-    return [_encode_one_conversation(tokenizer, value) for value in values]
+def encode_messages(tokenizer: GLMTokenizer, content: Value) -> Document:
+    """Encode a conversation.
 
-
-def _encode_one_conversation(tokenizer: GLMTokenizer, value: Value) -> Document | UserError:
-    messages = value["messages"]
-    try:
-        ids, trained = encode_conversation(tokenizer, messages, value.get("tools"))
-    except UserError as error:
-        return error
-    answers = [_content(message) for message in messages if message["role"] == "assistant"]
+    Raises:
+        UserError: a message is malformed, or there is no answer to learn from.
+    """
+    messages = content["messages"]
+    ids, trained = encode_conversation(tokenizer, messages, content.get("tools"))
+    answers = [spoken_by(message) for message in messages if message["role"] == "assistant"]
     scored_bytes = sum(len(answer.encode()) for answer in answers)
     return Document(np.asarray(ids, np.int64), np.asarray(trained, np.bool_), scored_bytes)
 
 
-def _document_text(value: Value) -> str:
-    text = value.get("text")
-    if not isinstance(text, str):
-        raise UserError('no "text", or it is not a string')
-    if not text.strip():
-        raise UserError('"text" is empty')
-    return text
+def _map_message(message: Value, change: Callable[[str], str]) -> Value:
+    content = message.get("content")
+    if isinstance(content, str):
+        return message | {"content": change(content)}
+    if isinstance(content, list):
+        return message | {"content": [_map_part(part, change) for part in content]}
+    return message
 
 
-def _conversation_text(value: Value) -> str:
-    messages, tools = value.get("messages"), value.get("tools")
+def _map_part(part: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return part | {"text": change(part["text"])}
+    return part
+
+
+def _check_conversation(messages: Any, tools: Any) -> None:
     if not isinstance(messages, list) or not messages:
         raise UserError('no "messages", or it is not a list of messages')
     for index, message in enumerate(messages):
@@ -118,21 +158,7 @@ def _conversation_text(value: Value) -> str:
             raise UserError(f"messages[{index}]: not an object with a role")
     if tools is not None and not _are_objects(tools):
         raise UserError('"tools" is not a list of objects')
-    return "\n".join(_content(message) for message in messages)
 
 
 def _are_objects(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, dict) for value in values)
-
-
-def _content(message: Value) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-ENCODERS: dict[Kind, Callable[[GLMTokenizer, Sequence[Value]], list[Document | UserError]]] = {
-    "text": _encode_texts,
-    "conversations": _encode_conversations,
-}

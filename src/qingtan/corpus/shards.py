@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from qingtan.corpus.encoded import TokenType
 from qingtan.corpus.recipe import Kind
 from qingtan.errors import UserError
 from qingtan.glm.tokenizer import TOKENIZER_FILE
-from qingtan.provenance import Provenance, Source, Step, merge
+from qingtan.provenance import Provenance, Source, merge
 
 INDEX_FILE = "corpus.json"
 REJECTED_FILE = "rejected.jsonl"
 
 Split = Literal["train", "valid"]
-TokenType = Literal["uint16", "uint32"]
 
 
 class ShardEntry(BaseModel):
@@ -38,10 +38,11 @@ class ShardEntry(BaseModel):
     documents: int
     tokens: int
     bytes: int
+    origins: tuple[Source, ...] = ()
 
 
 class SourceEntry(BaseModel):
-    """A source of the recipe in the index: what became of its records."""
+    """A source of the recipe in the index: what of it is kept, and how often it is read."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,9 +53,7 @@ class SourceEntry(BaseModel):
     bytes: int
     tokens: int
     trained_tokens: int
-    rejected: int
-    duplicates: int
-    excluded: int
+    epochs: float = 1.0
     origins: tuple[Source, ...]
 
 
@@ -104,14 +103,14 @@ class Corpus:
 
     Attributes:
         tokenizer_path: the SentencePiece file that the tokens come from, within the folder.
-        steps: how the corpus was made.
+        provenance: where the whole corpus comes from.
     """
 
     path: Path
     index: CorpusIndex
     shards: list[Shard]
     tokenizer_path: Path
-    steps: tuple[Step, ...]
+    provenance: Provenance
 
     @classmethod
     def open(cls, path: str | Path) -> "Corpus":
@@ -126,7 +125,7 @@ class Corpus:
         if not tokenizer_path.is_file():
             raise UserError(f"{tokenizer_path}: no such file; the corpus is incomplete")
         shards = [_open_shard(folder, entry, index.dtype) for entry in index.shards]
-        return cls(folder, index, shards, tokenizer_path, Provenance.read(folder).steps)
+        return cls(folder, index, shards, tokenizer_path, Provenance.read(folder))
 
     @property
     def vocab_size(self) -> int:
@@ -139,9 +138,9 @@ class Corpus:
         return [source.name for source in self.index.sources]
 
     @property
-    def provenance(self) -> Provenance:
-        """Where the whole corpus comes from."""
-        return self.provenance_of(self.sources)
+    def epochs(self) -> dict[str, float]:
+        """How often training reads each source in an epoch, by name."""
+        return {source.name: source.epochs for source in self.index.sources}
 
     def select(self, split: Split, sources: Collection[str] | None = None) -> list[Shard]:
         """Return the shards of a split, of all sources or of some.
@@ -159,7 +158,9 @@ class Corpus:
             UserError: the corpus has no source of such a name.
         """
         names = self._checked(sources)
-        return source_provenance([s for s in self.index.sources if s.name in names], self.steps)
+        records = [Provenance(sources=s.origins) for s in self.index.sources if s.name in names]
+        steps = Provenance(steps=self.provenance.steps)
+        return merge([*records, steps]).with_attributions(self.provenance.attributions)
 
     def _checked(self, sources: Collection[str] | None) -> Collection[str]:
         known = self.sources
@@ -169,11 +170,6 @@ class Corpus:
                 f"{self.path}: no source {', '.join(missing)}; it has {', '.join(known)}"
             )
         return known if sources is None else sources
-
-
-def source_provenance(entries: Collection[SourceEntry], steps: tuple[Step, ...]) -> Provenance:
-    """Join what the sources of a recipe come from; their counts are added."""
-    return merge([*(Provenance(sources=e.origins) for e in entries), Provenance(steps=steps)])
 
 
 def _read_index(path: Path) -> CorpusIndex:

@@ -1,44 +1,34 @@
 """What this room prints when it is done."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from qingtan.corpus.recipe import TokenizerRecipe
-from qingtan.corpus.shards import CorpusIndex, SourceEntry
-from qingtan.glm.tokenizer import TOKENIZER_FILE
+from qingtan.corpus.report.write import PAGE_FILE
+from qingtan.corpus.statistics import CorpusReport, SourceStatistics
 from qingtan.i18n import tr
 
 
-def print_corpus(output: Path, index: CorpusIndex) -> None:
+def print_corpus(output: Path, report: CorpusReport) -> None:
     """Print what became of each source, and the corpus in all."""
-    rows = [f"  {s.name}: {_figures(s)}" for s in index.sources]
-    documents = sum(source.documents for source in index.sources)
-    tokens = sum(source.tokens for source in index.sources)
+    rows = [f"  {source.name}: {_figures(source)}" for source in report.sources]
+    documents = sum(source.after["encode"].documents for source in report.sources)
+    tokens = sum(source.tokens for source in report.sources)
     total = tr(
-        f"{output}: {documents:,} documents, {tokens:,} tokens, {len(index.shards)} shards",
-        f"{output}：{documents:,} 篇，{tokens:,} 个词元，{len(index.shards)} 个分片",
+        f"{output}: {documents:,} documents, {tokens:,} tokens, {report.shards} shards; "
+        f"what became of the rest: {output / PAGE_FILE}",
+        f"{output}：{documents:,} 篇，{tokens:,} 个词元，{report.shards} 个分片；"
+        f"其余去向见 {output / PAGE_FILE}",
     )
     print("\n".join([*rows, total]))
 
 
-def _figures(source: SourceEntry) -> str:
-    characters = source.characters / max(source.tokens, 1)
+def _figures(source: SourceStatistics) -> str:
+    kept, read = source.after["encode"], source.read.documents
+    characters = kept.characters / max(source.tokens, 1)
+    share = kept.documents / max(read, 1)
     return tr(
-        f"{source.documents:,} documents, {source.tokens:,} tokens, "
+        f"{kept.documents:,} of {read:,} documents ({share:.1%}), {source.tokens:,} tokens, "
         f"{characters:.2f} characters per token; rejected {source.rejected:,}, "
-        f"duplicates {source.duplicates:,}, excluded {source.excluded:,}",
-        f"{source.documents:,} 篇，{source.tokens:,} 个词元，每词元 {characters:.2f} 字；"
-        f"弃用 {source.rejected:,}，重复 {source.duplicates:,}，排除 {source.excluded:,}",
-    )
-
-
-def print_vocabulary(recipe: TokenizerRecipe, texts: Sequence[str]) -> None:
-    """Print the size of a vocabulary and of the sample that it was trained on."""
-    size = sum(len(text.encode()) for text in texts) / 1e6
-    path = recipe.output / TOKENIZER_FILE
-    print(
-        tr(
-            f"{path}: {recipe.vocab_size:,} pieces from {len(texts):,} documents, {size:.1f} MB",
-            f"{path}：{recipe.vocab_size:,} 个词片，取自 {len(texts):,} 篇，{size:.1f} MB",
-        )
+        f"excluded {source.excluded:,}",
+        f"{read:,} 篇中留下 {kept.documents:,} 篇（{share:.1%}），{source.tokens:,} 个词元，"
+        f"每词元 {characters:.2f} 字；弃用 {source.rejected:,}，排除 {source.excluded:,}",
     )

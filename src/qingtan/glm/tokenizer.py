@@ -83,10 +83,11 @@ class GLMTokenizer:
         """Encode text; nothing in it becomes a special token, and half a surrogate pair is "?"."""
         return cast(list[int], self._pieces.encode(text.encode("utf-8", "replace")))
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode many texts at once on all cores."""
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        """Encode many texts at once, on all cores by default."""
         data = [text.encode("utf-8", "replace") for text in texts]
-        return cast(list[list[int]], self._pieces.encode(data, num_threads=os.cpu_count()))
+        threads = threads or os.cpu_count() or 1
+        return cast(list[list[int]], self._pieces.encode(data, num_threads=threads))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids to text; special tokens and padding beyond the vocabulary are left out.

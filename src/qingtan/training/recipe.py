@@ -30,7 +30,7 @@ class DataTable(Recipe):
     """The folder that `qingtan corpus build` made."""
     sources: dict[str, NonNegativeFloat] | None = None
     """How often each source is read in an epoch, by name; 0.5 draws half of its documents, anew
-    each time. By default every source once."""
+    each time. By default as the corpus's recipe says with `epochs` or `weight`."""
     sequence_length: int = Field(default=1024, ge=8)
     """Tokens in a row; documents are packed into rows by best fit."""
 

@@ -25,7 +25,7 @@ from qingtan.glm.conversation import stop_ids
 from qingtan.glm.model import GLM, initialize
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
-from qingtan.provenance import PROVENANCE_FILE, Provenance, Step, merge
+from qingtan.provenance import Provenance, Step, checkpoint_provenance, merge
 from qingtan.training.batches import IGNORED, Batch, PackedRows
 from qingtan.training.evaluation import HeldOut, evaluate
 from qingtan.training.optimizer import Optimizer, rate_share
@@ -62,7 +62,7 @@ class Trainer:
         self.device = _choose_device(recipe.device)
         self.corpus = Corpus.open(recipe.data.corpus)
         self.tokenizer = GLMTokenizer.from_file(self.corpus.tokenizer_path)
-        self.sources = recipe.data.sources or dict.fromkeys(self.corpus.sources, 1.0)
+        self.sources = recipe.data.sources or self.corpus.epochs
         self.rows = PackedRows(
             self.corpus.select("train", list(self.sources)),
             self.sources,
@@ -232,8 +232,8 @@ class Trainer:
     def _provenance(self, results: dict[str, HeldOut]) -> Provenance:
         start = self.recipe.model.start
         records = [self.corpus.provenance_of(list(self.sources))]
-        if start and (start / PROVENANCE_FILE).exists():
-            records.insert(0, Provenance.read(start))
+        if start:
+            records.insert(0, checkpoint_provenance(start))
         step = Step.now(
             "train",
             size=self.recipe.model.size or str(start),

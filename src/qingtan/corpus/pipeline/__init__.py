@@ -1,0 +1,1 @@
+"""The stages of a build, piece by piece, on one machine or many."""

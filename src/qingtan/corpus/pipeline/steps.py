@@ -1,0 +1,297 @@
+"""The steps from raw records to clean documents, each a function over an Arrow batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from qingtan.corpus.cleaning import Cleaner, CleaningTable
+from qingtan.corpus.contamination import DecontaminationTable, EvaluationIndex
+from qingtan.corpus.documents import (
+    DOCUMENTS,
+    Value,
+    content_of,
+    dump_conversation,
+    map_text,
+    text_of,
+)
+from qingtan.corpus.pipeline.tally import Place, Tally
+from qingtan.corpus.quality import (
+    HISTOGRAMS,
+    LanguageTable,
+    Measures,
+    QualityTable,
+    histogram,
+    identify,
+    judge,
+    measure,
+)
+from qingtan.corpus.reading import Rejected, parse
+from qingtan.corpus.recipe import CorpusRecipe, Kind, SourceTable
+from qingtan.corpus.statistics import Histogram, StepName
+from qingtan.errors import UserError
+from qingtan.safety import PersonalDataTable, find_personal_data, mask_personal_data
+
+
+class Step(Protocol):
+    """Takes a batch and gives one with documents changed or dropped, which it counts."""
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Work on a batch."""
+
+
+def steps_of(
+    recipe: CorpusRecipe, source: int, evaluation: EvaluationIndex | None
+) -> Iterator[Step]:
+    """Yield what is done to the raw records of a source, in this order."""
+    table, kind = recipe.tables[source], recipe.source[source].kind
+    yield Parse(recipe.source[source], recipe.exclude_sources)
+    yield Clean(table.cleaning)
+    if kind in table.languages.kinds:
+        yield KeepLanguages(table.languages)
+    if kind in table.quality.kinds:
+        yield Judge(table.quality)
+    if kind in table.personal_data.kinds:
+        yield Mask(table.personal_data)
+    if evaluation and kind in recipe.decontamination.kinds:
+        yield Decontaminate(evaluation, recipe.decontamination)
+
+
+class Parse:
+    """Raw records to documents; what is none is set aside."""
+
+    def __init__(self, source: SourceTable, exclude_sources: Sequence[str]) -> None:
+        self._source, self._excluded = source, frozenset(exclude_sources)
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Read the records of a raw batch."""
+        rows = list(self._rows(batch, tally))
+        documents = pa.RecordBatch.from_pylist(rows, schema=DOCUMENTS)
+        tally.after("read", documents)
+        tally.statistics.read = tally.statistics.after["read"].model_copy()
+        return documents
+
+    def _rows(self, batch: pa.RecordBatch, tally: Tally) -> Iterator[dict[str, Any]]:
+        for item in parse(batch, self._source.format):
+            place = Place(item.file, item.line)
+            if isinstance(item, Rejected):
+                tally.reject(place, item.reason)
+            elif item.value.get("source") in self._excluded:
+                tally.statistics.excluded += 1
+            else:
+                try:
+                    yield self._row(place, item.value)
+                except (UserError, UnicodeEncodeError) as error:
+                    tally.reject(place, str(error))
+
+    def _row(self, place: Place, value: Value) -> dict[str, Any]:
+        kind, source = self._source.kind, self._source
+        content = content_of(kind, value)
+        text = text_of(content)
+        text.encode()  # half a surrogate pair is no text
+        return {
+            "file": place.file,
+            "line": place.line,
+            "id": _string(value.get("id")),
+            "source": _string(value.get("source")) or source.name,
+            "licence": _string(value.get("licence")) or source.licence,
+            "attribution": _string(value.get("attribution")) or source.attribution,
+            "text": text,
+            "conversation": None if kind == "text" else dump_conversation(content),
+        }
+
+
+class Clean:
+    """Cleans the text; a document of which nothing is left is dropped."""
+
+    def __init__(self, table: CleaningTable) -> None:
+        self._cleaner = Cleaner(table)
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Clean every document."""
+
+        def clean(place: Place, text: str) -> str:
+            cleaned = self._cleaner.clean(text)
+            before = text
+            for step, after in cleaned.changes:
+                tally.change(step, place, before, after)
+                before = after
+            return cleaned.text
+
+        cleaned = _changed(batch, clean)
+        left = pc.binary_length(pc.utf8_trim_whitespace(cleaned.column("text")))
+        keep = left.to_numpy(zero_copy_only=False) > 0
+        for row in np.flatnonzero(~keep).tolist():
+            tally.drop("clean", "nothing-left", _place(batch, row), _text(batch, row))
+        return _kept(cleaned, keep, "clean", tally)
+
+
+class KeepLanguages:
+    """Keeps documents in the languages that are asked for."""
+
+    def __init__(self, table: LanguageTable) -> None:
+        self._table = table
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Identify the language of every document."""
+        languages = identify(_texts(batch))
+        for language in languages:
+            tally.statistics.languages[language] = tally.statistics.languages.get(language, 0) + 1
+        kept = [not self._table.keep or language in self._table.keep for language in languages]
+        for row, language in enumerate(languages):
+            if not kept[row]:
+                tally.drop(
+                    "language", f"language-{language}", _place(batch, row), _text(batch, row)
+                )
+        batch = _with_column(batch, "language", pa.array(languages, pa.string()))
+        return _kept(batch, np.array(kept, np.bool_), "language", tally)
+
+
+class Judge:
+    """Drops what fails a quality rule."""
+
+    def __init__(self, table: QualityTable) -> None:
+        self._table = table
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Measure and judge every document."""
+        texts = _texts(batch)
+        languages = batch.column("language").to_pylist()
+        measures = measure(texts)
+        _count_histograms(measures, tally)
+        verdicts = judge(measures, [language or "und" for language in languages], self._table)
+        for row, verdict in enumerate(verdicts):
+            if verdict:
+                value, threshold = verdict.value, verdict.threshold
+                tally.drop(
+                    "quality", verdict.rule, _place(batch, row), texts[row], value, threshold
+                )
+        return _kept(batch, np.array([v is None for v in verdicts], np.bool_), "quality", tally)
+
+
+class Mask:
+    """Masks personal data."""
+
+    def __init__(self, table: PersonalDataTable) -> None:
+        self._kinds = table.mask
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Mask it in every document."""
+
+        def mask(place: Place, text: str) -> str:
+            masked, counts = mask_personal_data(text, self._kinds)
+            for kind, count in counts.items():
+                tally.statistics.masked[kind] = tally.statistics.masked.get(kind, 0) + count
+            if counts:
+                tally.change("personal-data", place, text, masked)
+            return masked
+
+        # What a message holds, the text of all messages holds too; most hold nothing.
+        texts = enumerate(_texts(batch))
+        rows = [row for row, text in texts if find_personal_data(text, self._kinds)]
+        batch = _changed(batch, mask, rows) if rows else batch
+        tally.after("personal-data", batch)
+        return batch
+
+
+class Decontaminate:
+    """Drops what holds items of an evaluation set."""
+
+    def __init__(self, index: EvaluationIndex, table: DecontaminationTable) -> None:
+        self._index, self._table = index, table
+
+    def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """Look for evaluation items in every document."""
+        texts = _texts(batch)
+        found = self._index.find(texts)
+        for row, contamination in enumerate(found):
+            if contamination:
+                share, allowed = contamination.share, self._table.share
+                rule = f"contaminated-{contamination.set}"
+                tally.contaminate(contamination.set, texts[row])
+                tally.drop("decontamination", rule, _place(batch, row), texts[row], share, allowed)
+        keep = np.array([contamination is None for contamination in found], np.bool_)
+        return _kept(batch, keep, "decontamination", tally)
+
+
+def kind_of(batch: pa.RecordBatch) -> Kind:
+    """Return what the documents of a batch are; all are of one kind."""
+    is_text = batch.column("conversation").null_count == batch.num_rows
+    return "text" if is_text else "conversations"
+
+
+def contents_of(batch: pa.RecordBatch) -> list[Value]:
+    """Return {"text"} or {"messages", "tools"} of every document."""
+    if kind_of(batch) == "text":
+        return [{"text": text} for text in _texts(batch)]
+    return [orjson.loads(data) for data in batch.column("conversation").to_pylist()]
+
+
+def _changed(
+    batch: pa.RecordBatch, change: Callable[[Place, str], str], rows: Sequence[int] | None = None
+) -> pa.RecordBatch:
+    """Return the batch with `change(place, text)` of documents, or of their messages.
+
+    Args:
+        rows: those that are changed; all by default.
+    """
+    places = _places(batch)
+    rows = range(len(places)) if rows is None else rows
+    texts = _texts(batch)
+    if kind_of(batch) == "text":
+        for row in rows:
+            texts[row] = change(places[row], texts[row])
+        return _with_column(batch, "text", pa.array(texts, pa.large_string()))
+    conversations: list[bytes] = batch.column("conversation").to_pylist()
+    for row in rows:
+        before = orjson.loads(conversations[row])
+        after = map_text(before, partial(change, places[row]))
+        if after != before:
+            texts[row], conversations[row] = text_of(after), dump_conversation(after)
+    batch = _with_column(batch, "text", pa.array(texts, pa.large_string()))
+    return _with_column(batch, "conversation", pa.array(conversations, pa.large_binary()))
+
+
+def _places(batch: pa.RecordBatch) -> list[Place]:
+    return list(map(Place, batch.column("file").to_pylist(), batch.column("line").to_pylist()))
+
+
+def _with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+    return batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), values)
+
+
+def _kept(
+    batch: pa.RecordBatch, keep: NDArray[np.bool_], step: StepName, tally: Tally
+) -> pa.RecordBatch:
+    batch = batch if keep.all() else batch.filter(pa.array(keep))
+    tally.after(step, batch)
+    return batch
+
+
+def _count_histograms(measures: Measures, tally: Tally) -> None:
+    for name, (_, edges) in HISTOGRAMS.items():
+        counts = histogram(measures, name).tolist()
+        tally.statistics.histograms[name] = Histogram(edges=list(edges), counts=counts)
+
+
+def _texts(batch: pa.RecordBatch) -> list[str]:
+    texts: list[str] = batch.column("text").to_pylist()
+    return texts
+
+
+def _text(batch: pa.RecordBatch, row: int) -> str:
+    return str(batch.column("text")[int(row)].as_py())
+
+
+def _place(batch: pa.RecordBatch, row: int) -> Place:
+    file, line = batch.column("file")[int(row)], batch.column("line")[int(row)]
+    return Place(file.as_py(), line.as_py())
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
