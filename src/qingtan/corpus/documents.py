@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qingtan.corpus.recipe import Kind
 from qingtan.errors import UserError
-from qingtan.glm.conversation import encode_conversation
+from qingtan.glm.conversation import encode_conversations
 from qingtan.glm.tokenizer import GLMTokenizer
 
 Value = dict[str, Any]
@@ -40,13 +40,13 @@ class Document:
     """One document or conversation as tokens.
 
     Attributes:
-        tokens: (length,) int64 ids, from `[gMASK] sop` to eos.
-        trained: (length,) bool, whether a token is to be predicted; None for plain text.
+        tokens: ids, from `[gMASK] sop` to eos.
+        trained: whether each token is to be predicted; None for plain text, where all are.
         scored_bytes: UTF-8 bytes of what is to be predicted: the text, or the answers' contents.
     """
 
-    tokens: NDArray[np.int64]
-    trained: NDArray[np.bool_] | None
+    tokens: list[int]
+    trained: list[bool] | None
     scored_bytes: int
 
 
@@ -117,22 +117,26 @@ def encode_texts(tokenizer: GLMTokenizer, texts: Sequence[str]) -> list[Document
     """Encode documents, on one core."""
     prefix, suffix = tokenizer.prefix, [tokenizer.eos_id]
     return [
-        Document(np.asarray(prefix + ids + suffix, np.int64), None, len(text.encode()))
+        Document(prefix + ids + suffix, None, len(text.encode()))
         for text, ids in zip(texts, tokenizer.encode_batch(texts, threads=1), strict=True)
     ]
 
 
-def encode_messages(tokenizer: GLMTokenizer, content: Value) -> Document:
-    """Encode a conversation.
+def encode_messages(
+    tokenizer: GLMTokenizer, contents: Sequence[Value]
+) -> list[Document | UserError]:
+    """Encode conversations, on one core; one that is malformed gives the reason instead."""
+    pairs = [(content["messages"], content.get("tools")) for content in contents]
+    results = encode_conversations(tokenizer, pairs)
+    return [
+        result if isinstance(result, UserError) else Document(*result, _answer_bytes(content))
+        for content, result in zip(contents, results, strict=True)
+    ]
 
-    Raises:
-        UserError: a message is malformed, or there is no answer to learn from.
-    """
-    messages = content["messages"]
-    ids, trained = encode_conversation(tokenizer, messages, content.get("tools"))
-    answers = [spoken_by(message) for message in messages if message["role"] == "assistant"]
-    scored_bytes = sum(len(answer.encode()) for answer in answers)
-    return Document(np.asarray(ids, np.int64), np.asarray(trained, np.bool_), scored_bytes)
+
+def _answer_bytes(content: Value) -> int:
+    answers = (m for m in content["messages"] if m["role"] == "assistant")
+    return sum(len(spoken_by(answer).encode()) for answer in answers)
 
 
 def _map_message(message: Value, change: Callable[[str], str]) -> Value:

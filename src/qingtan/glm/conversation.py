@@ -83,7 +83,7 @@ def encode_prompt(
     """
     ids = tokenizer.prefix
     for turn in _turns(messages, tools):
-        ids += _encode_turn(tokenizer, turn)
+        ids += [*_encode_header(tokenizer, turn), *tokenizer.encode(turn.content)]
     return [*ids, tokenizer.special_id("<|assistant|>")]
 
 
@@ -100,22 +100,60 @@ def encode_conversation(
     Raises:
         UserError: a message is malformed, an answer is empty, or no message is the assistant's.
     """
+    (result,) = encode_conversations(tokenizer, [(messages, tools)])
+    if isinstance(result, UserError):
+        raise result
+    return result
+
+
+def encode_conversations(
+    tokenizer: GLMTokenizer,
+    conversations: Sequence[tuple[Sequence[Message], Sequence[Message] | None]],
+) -> list[tuple[list[int], list[bool]] | UserError]:
+    """Encode many conversations, messages and tools, as `encode_conversation` does each.
+
+    Much faster than one after another, for the contents go to the tokenizer at once.
+
+    Returns:
+        For each its tokens, or why it has none: a bad one must not lose the others.
+    """
+    turns = [_turns_to_learn(messages, tools) for messages, tools in conversations]
+    contents = [t.content for each in turns if not isinstance(each, UserError) for t in each]
+    encoded = iter(tokenizer.encode_batch(contents, threads=1))
+    return [
+        each if isinstance(each, UserError) else _join_turns(tokenizer, each, encoded)
+        for each in turns
+    ]
+
+
+def _turns_to_learn(
+    messages: Sequence[Message], tools: Sequence[Message] | None
+) -> list[Turn] | UserError:
+    try:
+        turns = _turns(messages, tools)
+        for i, message in enumerate(messages):
+            is_answer = message["role"] == "assistant" and not message.get("tool_calls")
+            if is_answer and not _text_of(i, message.get("content")).strip():
+                raise UserError(f"messages[{i}].content: an answer of the assistant is empty")
+    except UserError as error:
+        return error
+    if not any(turn.role == "assistant" for turn in turns):
+        return UserError("messages: there is no message of the assistant to learn from")
+    return turns
+
+
+def _join_turns(
+    tokenizer: GLMTokenizer, turns: Sequence[Turn], contents: Iterator[list[int]]
+) -> tuple[list[int], list[bool]]:
     ids, trained, was_answer = tokenizer.prefix, [False, False], False
-    turns = _turns(messages, tools)
-    for i, message in enumerate(messages):
-        is_answer = message["role"] == "assistant" and not message.get("tool_calls")
-        if is_answer and not _text_of(i, message.get("content")).strip():
-            raise UserError(f"messages[{i}].content: an answer of the assistant is empty")
     for turn in turns:
         is_answer = turn.role == "assistant"
-        encoded = _encode_turn(tokenizer, turn)
+        encoded = [*_encode_header(tokenizer, turn), *next(contents)]
         ids += encoded
         trained += [was_answer] + [is_answer] * (len(encoded) - 1)
         was_answer = is_answer
     ids.append(tokenizer.eos_id)
     trained.append(was_answer)
-    if not any(trained):
-        raise UserError("messages: there is no message of the assistant to learn from")
     return ids, trained
 
 
@@ -173,12 +211,9 @@ class ReplyStream:
         return new
 
 
-def _encode_turn(tokenizer: GLMTokenizer, turn: Turn) -> list[int]:
-    return [
-        tokenizer.special_id(f"<|{turn.role}|>"),
-        *tokenizer.encode(turn.metadata + "\n"),
-        *tokenizer.encode(turn.content),
-    ]
+def _encode_header(tokenizer: GLMTokenizer, turn: Turn) -> list[int]:
+    line = tokenizer.encode(turn.metadata + "\n") if turn.metadata else tokenizer.newline
+    return [tokenizer.special_id(f"<|{turn.role}|>"), *line]
 
 
 def _turns(messages: Sequence[Message], tools: Sequence[Message] | None) -> list[Turn]:

@@ -7,6 +7,7 @@ The special tokens are no pieces, so no text can encode to one: a message that c
 import codecs
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -78,6 +79,11 @@ class GLMTokenizer:
     def prefix(self) -> list[int]:
         """The two tokens that start every sequence, `[gMASK] sop`."""
         return [self.gmask_id, self.sop_id]
+
+    @cached_property
+    def newline(self) -> list[int]:
+        """The line break that most messages have in the place of metadata, encoded."""
+        return self.encode("\n")
 
     def encode(self, text: str) -> list[int]:
         """Encode text; nothing in it becomes a special token, and half a surrogate pair is "?"."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qingtan.corpus.encoded import Encoded, token_type
 from qingtan.corpus.pipeline.clean import evaluation_counts
-from qingtan.corpus.pipeline.deduplicate import Numbering
+from qingtan.corpus.pipeline.deduplicate import NEAR_RULE, Numbering, sample_duplicates
 from qingtan.corpus.pipeline.encode import SPLITS, EncodedRecord, OriginCount
 from qingtan.corpus.pipeline.plan import Piece, Work
 from qingtan.corpus.pipeline.tally import PieceRecord, Samples, add_statistics
@@ -35,7 +35,7 @@ class Assembly:
     """What the pieces of a build become."""
 
     def __init__(self, recipe: CorpusRecipe, work: Work, numbering: Numbering) -> None:
-        self._recipe, self._work = recipe, work
+        self._recipe, self._work, self._numbering = recipe, work, numbering
         self._pieces: dict[int, list[Piece]] = {}
         for piece in numbering.pieces:
             self._pieces.setdefault(piece.source, []).append(piece)
@@ -48,9 +48,11 @@ class Assembly:
         sources = [self._statistics(number, samples, evaluation) for number in self._sources()]
         for source, epochs in zip(sources, epochs_of(self._recipe, sources), strict=True):
             source.epochs = epochs
-        return CorpusReport(
-            sources=sources, evaluation=list(evaluation.values()), samples=samples.chosen()
-        )
+        chosen = samples.chosen()
+        near = sample_duplicates(self._recipe, self._work, self._numbering)
+        if near:
+            chosen[NEAR_RULE] = near
+        return CorpusReport(sources=sources, evaluation=list(evaluation.values()), samples=chosen)
 
     def index(self, report: CorpusReport, tokenizer: GLMTokenizer) -> CorpusIndex:
         """Write the shards, and return what `corpus.json` says of them."""

@@ -80,7 +80,8 @@ def clean_piece(raw: RawPiece) -> Done:
     base = work.cleaned / piece.name
     feather.write_feather(pa.Table.from_batches([batch]), f"{base}.arrow", compression="lz4")
     np.save(f"{base}.digests.npy", _digests(batch))
-    _save_signatures(Path(f"{base}.signatures.npy"), batch, tools.signer, compare)
+    texts = tally.texts(batch) if compare else None
+    _save_signatures(Path(f"{base}.signatures.npy"), batch.num_rows, tools.signer, texts)
     write_text(Path(f"{base}.rejected.jsonl"), "".join(tally.rejected))
     # The last of them: a piece without it is done again.
     record = tally.record()
@@ -150,12 +151,12 @@ def _digests(batch: pa.RecordBatch) -> NDArray[np.uint8]:
     return np.frombuffer(joined, np.uint8).reshape(-1, 16)
 
 
-def _save_signatures(path: Path, batch: pa.RecordBatch, signer: Signer, compare: bool) -> None:
-    if compare:
-        np.save(path, signer.sign(batch.column("text").to_pylist()))
+def _save_signatures(path: Path, rows: int, signer: Signer, texts: list[str] | None) -> None:
+    if texts is not None:
+        np.save(path, signer.sign(texts))
     else:
         # A row of zeros says that there is no signature; a file of zeros is a hole in the disk.
-        shape = (batch.num_rows, signer.table.permutations)
+        shape = (rows, signer.table.permutations)
         np.lib.format.open_memmap(path, mode="w+", dtype=np.uint32, shape=shape)
 
 

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from qingtan.corpus.duplicates import find_exact, find_near
 from qingtan.corpus.pipeline.clean import read_cleaned
 from qingtan.corpus.pipeline.plan import Piece, Work
+from qingtan.corpus.pipeline.tally import Place, make_sample
 from qingtan.corpus.recipe import CorpusRecipe
+from qingtan.corpus.statistics import SAMPLES, Sample
 
 STARTS_FILE = "starts.npy"
 EXACT_FILE = "exact.npy"
 NEAR_FILE = "near.npy"
+EXACT_RULE = "exact-duplicate"
+NEAR_RULE = "near-duplicate"
 
 RunMap = Callable[[Callable[[Path], Path], Iterable[Path]], Iterable[Path]]
 
@@ -74,14 +78,30 @@ def duplicates_of(work: Work, numbering: Numbering, index: int) -> Kept:
     return Kept(np.array(exact), np.array(near))
 
 
-def original_of(
-    work: Work, numbering: Numbering, piece: Piece, row: int, kept: Kept
-) -> tuple[str, float]:
-    """Return the text that is kept instead of a near-duplicate, and how alike they are."""
-    place, place_row = numbering.find(int(kept.near[row]))
-    text = str(read_cleaned(work, place).column("text")[place_row].as_py())
-    mine, other = _signature(work, piece, row), _signature(work, place, place_row)
-    return text, float((mine == other).mean())
+def sample_duplicates(recipe: CorpusRecipe, work: Work, numbering: Numbering) -> list[Sample]:
+    """Return near-duplicates, spread over the corpus, with what is kept instead of them."""
+    near = np.load(work.duplicates / NEAR_FILE, mmap_mode="r")
+    dropped = np.flatnonzero(near >= 0)
+    chosen = dropped[:: max(1, -(-len(dropped) // SAMPLES))].tolist()
+    return [_sample(recipe, work, numbering, number, int(near[number])) for number in chosen]
+
+
+def _sample(
+    recipe: CorpusRecipe, work: Work, numbering: Numbering, dropped: int, kept: int
+) -> Sample:
+    piece, row = numbering.find(dropped)
+    other_piece, other_row = numbering.find(kept)
+    place, text = _document(work, piece, row)
+    _, other = _document(work, other_piece, other_row)
+    alike = _signature(work, piece, row) == _signature(work, other_piece, other_row)
+    sample = make_sample(recipe.source[piece.source].name, place, text, other)
+    threshold = recipe.near_duplicates.threshold
+    return sample.model_copy(update={"value": float(alike.mean()), "threshold": threshold})
+
+
+def _document(work: Work, piece: Piece, row: int) -> tuple[Place, str]:
+    document = read_cleaned(work, piece).slice(row, 1).to_pylist()[0]
+    return Place(document["file"], document["line"]), document["text"]
 
 
 def _signature(work: Work, piece: Piece, row: int) -> NDArray[np.uint32]:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from qingtan.corpus.documents import (
 )
 from qingtan.corpus.encoded import Encoded, token_type
 from qingtan.corpus.pipeline.clean import Done, read_cleaned
-from qingtan.corpus.pipeline.deduplicate import Kept, Numbering, duplicates_of, original_of
+from qingtan.corpus.pipeline.deduplicate import EXACT_RULE, NEAR_RULE, Numbering, duplicates_of
 from qingtan.corpus.pipeline.plan import Piece, Work
 from qingtan.corpus.pipeline.steps import contents_of, kind_of
 from qingtan.corpus.pipeline.tally import PieceRecord, Place, Tally
@@ -141,33 +141,14 @@ def _without_duplicates(
     batch = read_cleaned(work, task.piece)
     digests = np.load(work.cleaned / f"{task.piece.name}.digests.npy")
     kept = duplicates_of(work, tools.numbering, task.index)
-    _count_exact(batch, kept, tally)
-    tally.after("exact-duplicates", batch.filter(pa.array(kept.exact < 0)))
-    _count_near(tools, work, task, batch, kept, tally)
+    unique = batch.filter(pa.array(kept.exact < 0))
+    tally.after("exact-duplicates", unique)
+    tally.drop_all("exact-duplicates", EXACT_RULE, batch.filter(pa.array(kept.exact >= 0)))
+    batch_near = batch.filter(pa.array(kept.near >= 0))
+    tally.drop_all("near-duplicates", NEAR_RULE, batch_near)
     batch = batch.filter(pa.array(kept.keep))
     tally.after("near-duplicates", batch)
     return batch, digests[kept.keep]
-
-
-def _count_exact(batch: pa.RecordBatch, kept: Kept, tally: Tally) -> None:
-    for row in np.flatnonzero(kept.exact >= 0).tolist():
-        place, text = _place(batch, row), str(batch.column("text")[row].as_py())
-        tally.drop("exact-duplicates", "exact-duplicate", place, text)
-
-
-def _count_near(
-    tools: _Tools, work: Work, task: CleanPiece, batch: pa.RecordBatch, kept: Kept, tally: Tally
-) -> None:
-    for row in np.flatnonzero(kept.near >= 0).tolist():
-        place, text = _place(batch, row), str(batch.column("text")[row].as_py())
-        tally.drop(
-            "near-duplicates",
-            "near-duplicate",
-            place,
-            text,
-            threshold=tools.recipe.near_duplicates.threshold,
-            original=partial(original_of, work, tools.numbering, task.piece, row, kept),
-        )
 
 
 def _encode(
@@ -178,12 +159,12 @@ def _encode(
         texts: list[str] = batch.column("text").to_pylist()
         return encode_texts(tokenizer, texts), np.ones(len(texts), np.bool_)
     documents, usable = [], np.zeros(batch.num_rows, np.bool_)
-    for row, content in enumerate(contents_of(batch)):
-        try:
-            documents.append(encode_messages(tokenizer, content))
+    for row, result in enumerate(encode_messages(tokenizer, contents_of(batch))):
+        if isinstance(result, UserError):
+            tally.reject(_place(batch, row), str(result))
+        else:
+            documents.append(result)
             usable[row] = True
-        except UserError as error:
-            tally.reject(_place(batch, row), str(error))
     return documents, usable
 
 
@@ -200,21 +181,16 @@ def _save_tokens(
     text_bytes = pc.binary_length(batch.column("text")).to_pylist()
     numbers: dict[tuple[str, str | None], int] = {}
     origins = [numbers.setdefault(origin, len(numbers)) for origin in _origin_of_each(batch)]
+    encoded = Encoded.of(documents, text_bytes, origins, dtype)
     held_out = share_of(digests) < tools.recipe.validation_share
     for split in SPLITS:
-        rows = np.flatnonzero(held_out == (split == "valid")).tolist()
-        encoded = Encoded.of(
-            [documents[row] for row in rows],
-            [text_bytes[row] for row in rows],
-            [origins[row] for row in rows],
-            dtype,
-        )
-        encoded.save(work.encoded / f"{piece.name}.{split}.npz")
+        part = encoded.select(held_out == (split == "valid"))
+        part.save(work.encoded / f"{piece.name}.{split}.npz")
 
 
 def _trained_tokens(document: Document) -> int:
     trained = document.trained
-    return len(document.tokens) if trained is None else int(trained.sum())
+    return len(document.tokens) if trained is None else sum(trained)
 
 
 def _origin_of_each(batch: pa.RecordBatch) -> list[tuple[str, str | None]]:

@@ -1,5 +1,6 @@
 """What does the work of a stage: this process, a pool of processes, or a Ray cluster."""
 
+import gc
 import multiprocessing
 import os
 from collections import deque
@@ -100,6 +101,8 @@ def _use_one_thread() -> None:
     os.environ["RAYON_NUM_THREADS"] = "1"
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    # What is imported by now stays; looking through it again and again takes time.
+    gc.freeze()
 
 
 def make_engine(name: EngineName, workers: int) -> Engine:

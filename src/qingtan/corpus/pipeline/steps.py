@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,12 +72,15 @@ class Parse:
     def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """Read the records of a raw batch."""
         rows = list(self._rows(batch, tally))
-        documents = pa.RecordBatch.from_pylist(rows, schema=DOCUMENTS)
+        columns = list(zip(*rows, strict=True)) or [()] * len(DOCUMENTS)
+        arrays = map(pa.array, columns, DOCUMENTS.types)
+        documents = pa.RecordBatch.from_arrays(list(arrays), schema=DOCUMENTS)
+        tally.remember(documents, list(columns[DOCUMENTS.get_field_index("text")]))
         tally.after("read", documents)
         tally.statistics.read = tally.statistics.after["read"].model_copy()
         return documents
 
-    def _rows(self, batch: pa.RecordBatch, tally: Tally) -> Iterator[dict[str, Any]]:
+    def _rows(self, batch: pa.RecordBatch, tally: Tally) -> Iterator[tuple[Any, ...]]:
         for item in parse(batch, self._source.format):
             place = Place(item.file, item.line)
             if isinstance(item, Rejected):
@@ -86,24 +90,24 @@ class Parse:
             else:
                 try:
                     yield self._row(place, item.value)
-                except (UserError, UnicodeEncodeError) as error:
+                except UserError as error:
                     tally.reject(place, str(error))
 
-    def _row(self, place: Place, value: Value) -> dict[str, Any]:
-        kind, source = self._source.kind, self._source
+    def _row(self, place: Place, value: Value) -> tuple[Any, ...]:
+        """Return the columns of DOCUMENTS."""
+        kind, source, number = self._source.kind, self._source, value.get("id")
         content = content_of(kind, value)
-        text = text_of(content)
-        text.encode()  # half a surrogate pair is no text
-        return {
-            "file": place.file,
-            "line": place.line,
-            "id": _string(value.get("id")),
-            "source": _string(value.get("source")) or source.name,
-            "licence": _string(value.get("licence")) or source.licence,
-            "attribution": _string(value.get("attribution")) or source.attribution,
-            "text": text,
-            "conversation": None if kind == "text" else dump_conversation(content),
-        }
+        return (
+            place.file,
+            place.line,
+            str(number) if isinstance(number, str | int) else None,
+            _string(value.get("source")) or source.name,
+            _string(value.get("licence")) or source.licence,
+            _string(value.get("attribution")) or source.attribution,
+            text_of(content),
+            None if kind == "text" else dump_conversation(content),
+            None,
+        )
 
 
 class Clean:
@@ -115,15 +119,15 @@ class Clean:
     def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """Clean every document."""
 
-        def clean(place: Place, text: str) -> str:
+        def clean(row: int, text: str) -> str:
             cleaned = self._cleaner.clean(text)
             before = text
             for step, after in cleaned.changes:
-                tally.change(step, place, before, after)
+                tally.change(step, _place(batch, row), before, after)
                 before = after
             return cleaned.text
 
-        cleaned = _changed(batch, clean)
+        cleaned = _changed(batch, tally, clean)
         left = pc.binary_length(pc.utf8_trim_whitespace(cleaned.column("text")))
         keep = left.to_numpy(zero_copy_only=False) > 0
         for row in np.flatnonzero(~keep).tolist():
@@ -139,16 +143,16 @@ class KeepLanguages:
 
     def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """Identify the language of every document."""
-        languages = identify(_texts(batch))
+        texts = tally.texts(batch)
+        languages = identify(texts)
         for language in languages:
             tally.statistics.languages[language] = tally.statistics.languages.get(language, 0) + 1
         kept = [not self._table.keep or language in self._table.keep for language in languages]
         for row, language in enumerate(languages):
             if not kept[row]:
-                tally.drop(
-                    "language", f"language-{language}", _place(batch, row), _text(batch, row)
-                )
+                tally.drop("language", f"language-{language}", _place(batch, row), texts[row])
         batch = _with_column(batch, "language", pa.array(languages, pa.string()))
+        tally.remember(batch, texts)
         return _kept(batch, np.array(kept, np.bool_), "language", tally)
 
 
@@ -160,7 +164,7 @@ class Judge:
 
     def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """Measure and judge every document."""
-        texts = _texts(batch)
+        texts = tally.texts(batch)
         languages = batch.column("language").to_pylist()
         measures = measure(texts)
         _count_histograms(measures, tally)
@@ -183,18 +187,18 @@ class Mask:
     def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """Mask it in every document."""
 
-        def mask(place: Place, text: str) -> str:
+        def mask(row: int, text: str) -> str:
             masked, counts = mask_personal_data(text, self._kinds)
             for kind, count in counts.items():
                 tally.statistics.masked[kind] = tally.statistics.masked.get(kind, 0) + count
             if counts:
-                tally.change("personal-data", place, text, masked)
+                tally.change("personal-data", _place(batch, row), text, masked)
             return masked
 
         # What a message holds, the text of all messages holds too; most hold nothing.
-        texts = enumerate(_texts(batch))
+        texts = enumerate(tally.texts(batch))
         rows = [row for row, text in texts if find_personal_data(text, self._kinds)]
-        batch = _changed(batch, mask, rows) if rows else batch
+        batch = _changed(batch, tally, mask, rows) if rows else batch
         tally.after("personal-data", batch)
         return batch
 
@@ -207,7 +211,7 @@ class Decontaminate:
 
     def __call__(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """Look for evaluation items in every document."""
-        texts = _texts(batch)
+        texts = tally.texts(batch)
         found = self._index.find(texts)
         for row, contamination in enumerate(found):
             if contamination:
@@ -228,37 +232,36 @@ def kind_of(batch: pa.RecordBatch) -> Kind:
 def contents_of(batch: pa.RecordBatch) -> list[Value]:
     """Return {"text"} or {"messages", "tools"} of every document."""
     if kind_of(batch) == "text":
-        return [{"text": text} for text in _texts(batch)]
+        return [{"text": text} for text in batch.column("text").to_pylist()]
     return [orjson.loads(data) for data in batch.column("conversation").to_pylist()]
 
 
 def _changed(
-    batch: pa.RecordBatch, change: Callable[[Place, str], str], rows: Sequence[int] | None = None
+    batch: pa.RecordBatch,
+    tally: Tally,
+    change: Callable[[int, str], str],
+    rows: Sequence[int] | None = None,
 ) -> pa.RecordBatch:
-    """Return the batch with `change(place, text)` of documents, or of their messages.
+    """Return the batch with `change(row, text)` of its documents, or of their messages.
 
     Args:
         rows: those that are changed; all by default.
     """
-    places = _places(batch)
-    rows = range(len(places)) if rows is None else rows
-    texts = _texts(batch)
+    rows = range(batch.num_rows) if rows is None else rows
+    texts = list(tally.texts(batch))
     if kind_of(batch) == "text":
         for row in rows:
-            texts[row] = change(places[row], texts[row])
-        return _with_column(batch, "text", pa.array(texts, pa.large_string()))
-    conversations: list[bytes] = batch.column("conversation").to_pylist()
-    for row in rows:
-        before = orjson.loads(conversations[row])
-        after = map_text(before, partial(change, places[row]))
-        if after != before:
-            texts[row], conversations[row] = text_of(after), dump_conversation(after)
-    batch = _with_column(batch, "text", pa.array(texts, pa.large_string()))
-    return _with_column(batch, "conversation", pa.array(conversations, pa.large_binary()))
-
-
-def _places(batch: pa.RecordBatch) -> list[Place]:
-    return list(map(Place, batch.column("file").to_pylist(), batch.column("line").to_pylist()))
+            texts[row] = change(row, texts[row])
+    else:
+        conversations: list[bytes] = batch.column("conversation").to_pylist()
+        for row in rows:
+            before = orjson.loads(conversations[row])
+            after = map_text(before, partial(change, row))
+            if after != before:
+                texts[row], conversations[row] = text_of(after), dump_conversation(after)
+        values = pa.array(conversations, pa.large_binary())
+        batch = _with_column(batch, "conversation", values)
+    return tally.remember(_with_column(batch, "text", pa.array(texts, pa.large_string())), texts)
 
 
 def _with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
@@ -268,7 +271,9 @@ def _with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.Recor
 def _kept(
     batch: pa.RecordBatch, keep: NDArray[np.bool_], step: StepName, tally: Tally
 ) -> pa.RecordBatch:
-    batch = batch if keep.all() else batch.filter(pa.array(keep))
+    if not keep.all():
+        texts = list(compress(tally.texts(batch), keep.tolist()))
+        batch = tally.remember(batch.filter(pa.array(keep)), texts)
     tally.after(step, batch)
     return batch
 
@@ -277,11 +282,6 @@ def _count_histograms(measures: Measures, tally: Tally) -> None:
     for name, (_, edges) in HISTOGRAMS.items():
         counts = histogram(measures, name).tolist()
         tally.statistics.histograms[name] = Histogram(edges=list(edges), counts=counts)
-
-
-def _texts(batch: pa.RecordBatch) -> list[str]:
-    texts: list[str] = batch.column("text").to_pylist()
-    return texts
 
 
 def _text(batch: pa.RecordBatch, row: int) -> str:

@@ -100,6 +100,20 @@ class Tally:
         self._evaluation: dict[str, Amount] = {}
         self._first_rejected: str | None = None
         self._changed: set[tuple[str, Place]] = set()
+        self._batch: pa.RecordBatch | None = None
+        self._texts: list[str] = []
+        self._amount: Amount | None = None
+
+    def remember(self, batch: pa.RecordBatch, texts: list[str]) -> pa.RecordBatch:
+        """Keep the texts of a batch that is handed on, so that they need not be decoded again."""
+        self._batch, self._texts, self._amount = batch, texts, None
+        return batch
+
+    def texts(self, batch: pa.RecordBatch) -> list[str]:
+        """Return the texts of a batch, not to be changed."""
+        if self._batch is not batch:
+            self.remember(batch, batch.column("text").to_pylist())
+        return self._texts
 
     def reject(self, place: Place, reason: str) -> None:
         """Count a record that cannot be used."""
@@ -117,22 +131,26 @@ class Tally:
         text: str,
         value: float | None = None,
         threshold: float | None = None,
-        original: Callable[[], tuple[str, float]] | None = None,
     ) -> None:
         """Count a document that a rule drops.
 
         Args:
             value, threshold: what the rule measured, and what it allows.
-            original: returns the document that this one duplicates, and how alike they are.
         """
         statistics = self.statistics.rules.setdefault(rule, RuleStatistics(step=step))
         statistics.dropped.count(text)
 
         def make() -> Sample:
-            after, measured = original() if original else (None, value)
-            return self._sample(place, text[:EXCERPT_CHARACTERS], after, measured, threshold)
+            sample = make_sample(self.statistics.name, place, text)
+            return sample.model_copy(update={"value": value, "threshold": threshold})
 
         self._samples.offer(rule, self.statistics.name, place, make)
+
+    def drop_all(self, step: StepName, rule: str, batch: pa.RecordBatch) -> None:
+        """Count a batch of documents that a rule drops, of which samples are taken elsewhere."""
+        if batch.num_rows:
+            statistics = self.statistics.rules.setdefault(rule, RuleStatistics(step=step))
+            statistics.dropped.add(amount_of(batch))
 
     def contaminate(self, name: str, text: str) -> None:
         """Count a document that holds an item of an evaluation set."""
@@ -150,13 +168,16 @@ class Tally:
         def make() -> Sample:
             start = max(0, _first_difference(before, after) - EXCERPT_CHARACTERS // 4)
             piece = slice(start, start + EXCERPT_CHARACTERS)
-            return self._sample(place, before[piece], after[piece])
+            return make_sample(self.statistics.name, place, before[piece], after[piece])
 
         self._samples.offer(step, self.statistics.name, place, make)
 
     def after(self, step: StepName, batch: pa.RecordBatch) -> None:
         """Count what a step has left."""
-        self.statistics.after.setdefault(step, Amount()).add(amount_of(batch))
+        if self._batch is not batch or self._amount is None:
+            self.texts(batch)
+            self._amount = amount_of(batch)
+        self.statistics.after.setdefault(step, Amount()).add(self._amount)
 
     def record(self) -> PieceRecord:
         """Return all of it, to be written."""
@@ -167,24 +188,16 @@ class Tally:
             first_rejected=self._first_rejected,
         )
 
-    def _sample(
-        self,
-        place: Place,
-        text: str,
-        after: str | None,
-        value: float | None = None,
-        threshold: float | None = None,
-    ) -> Sample:
-        return Sample(
-            source=self.statistics.name,
-            file=place.file,
-            line=place.line,
-            # The report shows what was found of personal data, but does not tell it.
-            text=obscure_personal_data(text),
-            after=None if after is None else obscure_personal_data(after[:EXCERPT_CHARACTERS]),
-            value=value,
-            threshold=threshold,
-        )
+
+def make_sample(source: str, place: Place, text: str, after: str | None = None) -> Sample:
+    """Return a sample, cut to an excerpt: it shows personal data, but does not tell them."""
+    return Sample(
+        source=source,
+        file=place.file,
+        line=place.line,
+        text=obscure_personal_data(text[:EXCERPT_CHARACTERS]),
+        after=None if after is None else obscure_personal_data(after[:EXCERPT_CHARACTERS]),
+    )
 
 
 def amount_of(batch: pa.RecordBatch) -> Amount:
