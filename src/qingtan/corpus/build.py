@@ -102,7 +102,11 @@ class _Build:
         with self._stage("encode"):
             self._encode(numbering)
         with self._stage("shards"):
-            return self._assemble(Assembly(self._recipe, self._work, numbering), tokenizer)
+            report = self._assemble(Assembly(self._recipe, self._work, numbering), tokenizer)
+        write_json(self._work.result / TIMINGS_FILE, self._seconds)
+        # The last of them: it makes the folder a corpus that a later build may replace.
+        write_report(report, self._work.result, self._recipe.output.name)
+        return report
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -157,9 +161,6 @@ class _Build:
         records = [Provenance(sources=sources) for sources in origins]
         provenance = merge(records).with_attributions(assembly.attributions())
         provenance.with_step(Step.now("corpus", **details)).write(result)
-        write_json(result / TIMINGS_FILE, self._seconds)
-        # The last of them: it makes the folder a corpus that a later build may replace.
-        write_report(report, result, self._recipe.output.name)
         return report
 
 

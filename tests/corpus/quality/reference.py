@@ -147,7 +147,9 @@ def measures_of(text: str) -> dict[str, float]:
             sum(visible(line) for line in lines if len(units_of(line)) < 5), seen
         ),
         "bullet_share": share(sum(line[0] in BULLETS for line in lines), len(lines)),
-        "ellipsis_share": share(sum(line.endswith(("…", "...")) for line in lines), len(lines)),
+        "ellipsis_share": share(
+            max(sum(line.endswith(("…", "...")) for line in lines) - 1, 0), len(lines)
+        ),
         "longest_stretch": longest_stretch(text),
         "duplicate_line_share": share(duplicate_characters(lines), seen),
         "top_gram_share": min(1.0, share(4 * (top[0][1] - 1) if top else 0, len(units))),

@@ -90,3 +90,8 @@ def test_nothing_gives_nothing() -> None:
 def test_the_table_keeps_chinese_and_english_unless_told_otherwise() -> None:
     assert LanguageTable().keep == ("zh", "lzh", "en")
     assert LanguageTable.model_validate({"keep": []}).keep == ()
+
+
+def test_a_list_of_latin_names_is_no_classic() -> None:
+    versions = "版本 频道 发布日期\n" + "Visual Studio Enterprise 预览，其次发布\n" * 10
+    assert identify([versions]) == ["zh"]

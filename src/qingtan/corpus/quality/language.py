@@ -89,6 +89,10 @@ _KANA, _HANGUL, _LATIN = INDEX["kana"], INDEX["hangul"], INDEX["latin"]
 _LANGUAGES = np.array(["und", *(language for language, _ in SCRIPTS.values())], object)
 
 
+# Who writes of names and versions in Latin letters lives now, however few function words there are.
+_LITERARY_LATIN_SHARE = 0.3
+
+
 def _decide_by_script(
     counts: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
@@ -102,7 +106,8 @@ def _decide_by_script(
     weights[:, _HANGUL] *= _HAN_WEIGHT
     scripts = weights.argmax(1)
     languages = _LANGUAGES[scripts]
-    chinese = np.where(literary > modern, "lzh", "zh").astype(object)
+    among_latin = counts[:, _LATIN] > _LITERARY_LATIN_SHARE * (ideographs + counts[:, _LATIN])
+    chinese = np.where((literary > modern) & ~among_latin, "lzh", "zh").astype(object)
     japanese = kana > _KANA_SHARE * (ideographs + kana)
     eastern = scripts == _HAN
     languages[eastern] = np.where(japanese, "ja", chinese)[eastern]

@@ -110,7 +110,8 @@ def _measure(texts: Sequence[str]) -> Measures:
         function_share=_share(counts[:, Kind.FUNCTION], han),
         short_line_share=_share(of_lines["short_line_characters"], visible),
         bullet_share=_share(of_lines["bullet_lines"], number_of_lines),
-        ellipsis_share=_share(of_lines["ellipsis_lines"], number_of_lines),
+        # A text may trail off once; what is cut off is so again and again.
+        ellipsis_share=_share(np.maximum(of_lines["ellipsis_lines"] - 1, 0), number_of_lines),
         longest_stretch=_longest_stretch(characters, kinds, units).astype(np.float64),
         duplicate_line_share=_share(of_lines["duplicate_characters"], visible),
         top_gram_share=np.minimum(_share(top * TOP_GRAM, number_of_units), 1.0),
