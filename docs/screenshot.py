@@ -1,7 +1,8 @@
-"""Takes the pictures of the page in docs/images/, with a real model answering.
+"""Takes the pictures in docs/images/: of the page, with a real model answering, and of a report.
 
     python docs/screenshot.py --model qingtan
     python docs/screenshot.py --url http://127.0.0.1:8000/
+    python docs/screenshot.py --report runs/built-in/corpus/report.html
 
 It needs playwright (`pip install playwright`), Debian's chromium, and fonts-noto-cjk.
 """
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 QUESTIONS = ["你好，你是谁？", "你能做什么？", "写一首关于秋天的诗"]
@@ -65,21 +66,37 @@ def take(browser: Browser, url: str, name: str, questions: list[str], **options:
     page.close()
 
 
+def take_report(browser: Browser, report: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(report.resolve().as_uri())
+    page.screenshot(path=IMAGES / "corpus-report.png")
+    browser.close()
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(
+        executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="qingtan", help="the model to serve")
     parser.add_argument("--url", help="use this running server instead of starting one")
+    parser.add_argument("--report", type=Path, help="take only the picture of this report")
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
+    if arguments.report:
+        with sync_playwright() as playwright:
+            take_report(launch(playwright), arguments.report)
+        return
     server = (
         contextlib.nullcontext(arguments.url.rstrip("/") + "/")
         if arguments.url
         else serve(arguments.model)
     )
     with server as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = launch(playwright)
         take(browser, url, "console.png", QUESTIONS, **DESKTOP)
         take(browser, url, "console-phone.png", QUESTIONS[:2], **PHONE)
         browser.close()

@@ -1,12 +1,32 @@
-"""A tokenizer and a model small enough to make for each run of the tests."""
+"""A tokenizer and a model small enough to make for each run of the tests, and a browser."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 TEXT = """清谈是一个可以自己拥有的中文语言模型系统。
 春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。
@@ -42,3 +62,18 @@ def tiny_checkpoint(tiny_tokenizer: GLMTokenizer, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(initialize(GLM(GLMConfig.named("tiny"))), tiny_tokenizer, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} is not installed"
+        if os.environ.get("QINGTAN_REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        yield chromium
+        chromium.close()

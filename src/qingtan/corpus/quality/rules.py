@@ -129,8 +129,8 @@ class QualityRules(Recipe):
     """Lines that begin with a bullet. FineWeb allows 0.9, but release notes are good text and have
     nothing else."""
     max_ellipsis_share: Threshold = 0.4
-    """Lines after the first that end in an ellipsis: pages of teasers. Gopher allows 0.3, and the dialogue of games
-    reaches 0.24."""
+    """Lines after the first that end in an ellipsis: pages of teasers. Gopher allows 0.3, and the
+    dialogue of games reaches 0.24."""
     max_stretch: Threshold = False
     """The most words or Han characters with no mark and no line break between them."""
     max_duplicate_line_share: Threshold = 0.48
