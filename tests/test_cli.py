@@ -116,9 +116,37 @@ def test_recipes_are_found_wanting(tmp_path: Path) -> None:
         assert "nonsense" in run.stderr
 
 
+def test_a_build_is_stopped_and_goes_on(tmp_path: Path) -> None:
+    with (tmp_path / "long.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(
+            f'{{"text": "{i}：{"今天我们在公园散步。" * 100}"}}\n' for i in range(20_000)
+        )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'output = "{tmp_path}/corpus"\ntokenizer = "models/qingtan/tokenizer.model"\n'
+        f'[quality]\nkinds = []\n[near_duplicates]\nkinds = []\n[[source]]\nname = "long"\npath = "{tmp_path}/long.jsonl"\n'
+    )
+    command = [*COMMAND, "corpus", "build", str(recipe), "--workers", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A group of its own, for Ctrl-C reaches all processes of a terminal.
+    with subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, **pipes) as build:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".corpus.partial/cleaned/*.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(build.pid, signal.SIGINT)
+        said, complaints = build.communicate(timeout=30)
+    assert build.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in complaints
+    assert not (tmp_path / "corpus").exists()
+    assert "20,000 documents" in qingtan("corpus", "build", str(recipe)).stdout
+
+
 def test_licences_are_checked_and_listed(tmp_path: Path) -> None:
     allowed = qingtan("licence", "check", "models/qingtan", "--use", "commercial")
     assert allowed.returncode == 0
+    assert "The code, Qingtan" in allowed.stdout
     credits = qingtan("licence", "check", "models/qingtan", "--attribution")
     assert "JackeyGao" in credits.stdout
     (tmp_path / "provenance.json").write_text(

@@ -214,16 +214,18 @@ def check_licences(
         bool, typer.Option("--attribution", help="Print only the attribution text to ship.")
     ] = False,
 ) -> None:
-    """Say whether the licences of a corpus or model allow a use, and what they ask for it.
+    """Say whether the licences of a corpus or model, and of the code, allow a use.
 
-    Ends with status 1 where they do not, or where it is not known. It is no legal advice.
+    It names what does not, and what is asked for it; --attribution prints the text to ship with
+    it. Ends with status 1 where a licence does not allow it, or where it is not known. It is no
+    legal advice.
     """
-    from qingtan.provenance.check import check
-    from qingtan.provenance.render import render
+    from qingtan.provenance.check import check, check_code
+    from qingtan.provenance.render import render, render_code
 
-    report = check(path, use)
-    _say(report.attribution if attribution else render(report))
-    if not report.allowed:
+    report, code = check(path, use), check_code(use)
+    _say(report.attribution if attribution else f"{render(report)}\n{render_code(code)}")
+    if not (report.allowed and code.allowed):
         raise typer.Exit(1)
 
 

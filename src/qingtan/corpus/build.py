@@ -155,6 +155,7 @@ class _Build:
             report.vocab_size, report.shards = index.vocab_size, len(index.shards)
             write_text(result / INDEX_FILE, index.model_dump_json(indent=2) + "\n")
             tokenizer.save(result)
+            details["vocab_size"] = index.vocab_size
             details["tokenizer_sha256"] = index.tokenizer_sha256
         assembly.join_rejected()
         origins = [assembly.origins(number) for number in range(len(self._recipe.source))]

@@ -115,11 +115,13 @@ def share_of(digests: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def encode_texts(tokenizer: GLMTokenizer, texts: Sequence[str]) -> list[Document]:
     """Encode documents, on one core."""
-    prefix, suffix = tokenizer.prefix, [tokenizer.eos_id]
-    return [
-        Document(prefix + ids + suffix, None, len(text.encode()))
-        for text, ids in zip(texts, tokenizer.encode_batch(texts, threads=1), strict=True)
-    ]
+    documents = []
+    for text, ids in zip(texts, tokenizer.encode_batch(texts, threads=1), strict=True):
+        # In place: a joined list would count every number's references anew.
+        ids[:0] = tokenizer.prefix
+        ids.append(tokenizer.eos_id)
+        documents.append(Document(ids, None, len(text.encode())))
+    return documents
 
 
 def encode_messages(

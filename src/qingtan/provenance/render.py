@@ -35,6 +35,17 @@ def render(report: LicenceReport) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def render_code(report: LicenceReport) -> str:
+    """Return what the licences of the code come to, with its problems and conditions alone."""
+    packages, answer = len(report.findings) - 1, tr(*_ANSWERS[report.answer])
+    heading = tr(
+        f"The code, Qingtan and the {packages} installed packages that it runs on: {answer}",
+        f"代码（清谈及其所用的 {packages} 个已安装软件包）: {answer}",
+    )
+    parts = (heading, _problems(report), _conditions(report))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
 def _heading(report: LicenceReport) -> str:
     subject, use = one_line(report.subject), tr(*USE_NAMES[report.use])
     return f"{subject}\n{use}: {tr(*_ANSWERS[report.answer])}"

@@ -1,6 +1,6 @@
 """The steps from raw records to clean documents, each a function over an Arrow batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import compress
 from typing import Any, Protocol
@@ -247,21 +247,35 @@ def _changed(
     Args:
         rows: those that are changed; all by default.
     """
-    rows = range(batch.num_rows) if rows is None else rows
     texts = list(tally.texts(batch))
-    if kind_of(batch) == "text":
-        for row in rows:
-            texts[row] = change(row, texts[row])
-    else:
-        conversations: list[bytes] = batch.column("conversation").to_pylist()
-        for row in rows:
+    new_texts: dict[int, str] = {}
+    new_conversations: dict[int, bytes] = {}
+    is_text = kind_of(batch) == "text"
+    conversations = [] if is_text else batch.column("conversation").to_pylist()
+    for row in range(batch.num_rows) if rows is None else rows:
+        if is_text:
+            text = change(row, texts[row])
+        else:
             before = orjson.loads(conversations[row])
             after = map_text(before, partial(change, row))
+            text = text_of(after)
             if after != before:
-                texts[row], conversations[row] = text_of(after), dump_conversation(after)
-        values = pa.array(conversations, pa.large_binary())
-        batch = _with_column(batch, "conversation", values)
-    return tally.remember(_with_column(batch, "text", pa.array(texts, pa.large_string())), texts)
+                new_conversations[row] = dump_conversation(after)
+        if text != texts[row]:
+            texts[row] = new_texts[row] = text
+    batch = _replaced(batch, "conversation", new_conversations)
+    return tally.remember(_replaced(batch, "text", new_texts), texts)
+
+
+def _replaced(batch: pa.RecordBatch, name: str, values: Mapping[int, Any]) -> pa.RecordBatch:
+    """Return the batch with some values of a column replaced; `values` rise by row."""
+    if not values:
+        return batch
+    mask = np.zeros(batch.num_rows, np.bool_)
+    mask[list(values)] = True
+    column = batch.column(name)
+    new = pa.array(values.values(), column.type)
+    return _with_column(batch, name, pc.replace_with_mask(column, pa.array(mask), new))
 
 
 def _with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:

@@ -167,8 +167,7 @@ class Tally:
 
         def make() -> Sample:
             start = max(0, _first_difference(before, after) - EXCERPT_CHARACTERS // 4)
-            piece = slice(start, start + EXCERPT_CHARACTERS)
-            return make_sample(self.statistics.name, place, before[piece], after[piece])
+            return make_sample(self.statistics.name, place, before, after, start)
 
         self._samples.offer(step, self.statistics.name, place, make)
 
@@ -189,14 +188,18 @@ class Tally:
         )
 
 
-def make_sample(source: str, place: Place, text: str, after: str | None = None) -> Sample:
+def make_sample(
+    source: str, place: Place, text: str, after: str | None = None, start: int = 0
+) -> Sample:
     """Return a sample, cut to an excerpt: it shows personal data, but does not tell them."""
+    excerpt = slice(start, start + EXCERPT_CHARACTERS)
     return Sample(
         source=source,
         file=place.file,
         line=place.line,
-        text=obscure_personal_data(text[:EXCERPT_CHARACTERS]),
-        after=None if after is None else obscure_personal_data(after[:EXCERPT_CHARACTERS]),
+        # The cut comes last, for half a number would not be known for one.
+        text=obscure_personal_data(text)[excerpt],
+        after=None if after is None else obscure_personal_data(after)[excerpt],
     )
 
 
