@@ -242,6 +242,7 @@ def report_licences(
     text = bill_of_materials(path)
     if output:
         write_text(output, text)
+        _say(tr(f"Written to {output}", f"已写入 {output}"))
     else:
         _say(text.rstrip("\n"))
 
