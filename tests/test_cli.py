@@ -124,7 +124,8 @@ def test_a_build_is_stopped_and_goes_on(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         f'output = "{tmp_path}/corpus"\ntokenizer = "models/qingtan/tokenizer.model"\n'
-        f'[quality]\nkinds = []\n[near_duplicates]\nkinds = []\n[[source]]\nname = "long"\npath = "{tmp_path}/long.jsonl"\n'
+        "[quality]\nkinds = []\n[near_duplicates]\nkinds = []\n"
+        f'[[source]]\nname = "long"\npath = "{tmp_path}/long.jsonl"\n'
     )
     command = [*COMMAND, "corpus", "build", str(recipe), "--workers", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -154,6 +154,52 @@ def test_a_killed_build_goes_on(long_recipe: CorpusRecipe, tmp_path: Path) -> No
     assert not partial.exists()
 
 
+def build_until(recipe: CorpusRecipe, place: str) -> None:
+    """Build, and kill this process before it writes to a path that holds `place`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qingtan.corpus.build.PIECE_BYTES", 4000)
+
+        def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+            def guard(*args: Any, **kwargs: Any) -> Any:
+                if any(place in str(argument) for argument in args):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*args, **kwargs)
+
+            return guard
+
+        for owner, name in [(Path, "replace"), (Path, "rename"), (np, "save"), (np, "savez")]:
+            patch.setattr(owner, name, guarded(getattr(owner, name)))
+        build_corpus(recipe, workers=1)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "cleaned/0001-0000000.json",
+        "duplicates/exact.npy",
+        "duplicates/near.npy",
+        "tokenizer.model",
+        "encoded/0001-0000000.train.npz",
+        "result/train-talk",
+        "result/corpus.json",
+        "result/report.json",
+        "result",
+    ],
+)
+def test_a_build_that_is_killed_at_any_step_goes_on(
+    recipe: CorpusRecipe, tmp_path: Path, place: str
+) -> None:
+    killed = recipe.model_copy(update={"output": tmp_path / "killed" / "corpus"})
+    process = multiprocessing.get_context("spawn").Process(target=build_until, args=(killed, place))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not killed.output.exists()
+    for each in (killed, recipe):
+        build_corpus(each, workers=1)
+    assert contents_of(killed.output) == contents_of(recipe.output)
+
+
 def test_two_builds_of_one_corpus_do_not_meet(recipe: CorpusRecipe, tmp_path: Path) -> None:
     from filelock import FileLock
 
