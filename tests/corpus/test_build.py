@@ -150,6 +150,9 @@ def test_duplicates_are_dropped_and_counted(write_records, make_recipe) -> None:
     assert len(texts_of(corpus, "train")) == 10
     (source,) = read_report(corpus.path).sources
     assert source.rules["exact-duplicate"].dropped.documents == 4
+    samples = read_report(corpus.path).samples["exact-duplicate"]
+    assert [sample.line for sample in samples] == [11, 12, 13, 14]
+    assert all(sample.text == sample.after for sample in samples)
 
 
 def test_sources_can_be_excluded_and_limited(write_records, make_recipe) -> None:

@@ -113,14 +113,14 @@ def share_of(digests: NDArray[np.uint8]) -> NDArray[np.float64]:
     return (first >> np.uint64(11)).astype(np.float64) / (1 << 53)
 
 
-def encode_texts(tokenizer: GLMTokenizer, texts: Sequence[str]) -> list[Document]:
-    """Encode documents, on one core."""
+def encode_texts(tokenizer: GLMTokenizer, texts: Sequence[bytes]) -> list[Document]:
+    """Encode documents, UTF-8, on one core."""
     documents = []
     for text, ids in zip(texts, tokenizer.encode_batch(texts, threads=1), strict=True):
         # In place: a joined list would count every number's references anew.
         ids[:0] = tokenizer.prefix
         ids.append(tokenizer.eos_id)
-        documents.append(Document(ids, None, len(text.encode())))
+        documents.append(Document(ids, None, len(text)))
     return documents
 
 

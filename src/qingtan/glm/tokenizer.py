@@ -89,9 +89,11 @@ class GLMTokenizer:
         """Encode text; nothing in it becomes a special token, and half a surrogate pair is "?"."""
         return cast(list[int], self._pieces.encode(text.encode("utf-8", "replace")))
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
-        """Encode many texts at once, on all cores by default."""
-        data = [text.encode("utf-8", "replace") for text in texts]
+    def encode_batch(
+        self, texts: Sequence[str | bytes], threads: int | None = None
+    ) -> list[list[int]]:
+        """Encode many texts, or their UTF-8 bytes, at once, on all cores by default."""
+        data = [t if isinstance(t, bytes) else t.encode("utf-8", "replace") for t in texts]
         threads = threads or os.cpu_count() or 1
         return cast(list[list[int]], self._pieces.encode(data, num_threads=threads))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qingtan.corpus.encoded import Encoded, token_type
 from qingtan.corpus.pipeline.clean import evaluation_counts
-from qingtan.corpus.pipeline.deduplicate import NEAR_RULE, Numbering, sample_duplicates
+from qingtan.corpus.pipeline.deduplicate import Numbering, sample_duplicates
 from qingtan.corpus.pipeline.encode import SPLITS, EncodedRecord, OriginCount
 from qingtan.corpus.pipeline.plan import Piece, Work
 from qingtan.corpus.pipeline.tally import PieceRecord, Samples, add_statistics
@@ -49,9 +49,7 @@ class Assembly:
         for source, epochs in zip(sources, epochs_of(self._recipe, sources), strict=True):
             source.epochs = epochs
         chosen = samples.chosen()
-        near = sample_duplicates(self._recipe, self._work, self._numbering)
-        if near:
-            chosen[NEAR_RULE] = near
+        chosen |= sample_duplicates(self._recipe, self._work, self._numbering)
         return CorpusReport(sources=sources, evaluation=list(evaluation.values()), samples=chosen)
 
     def index(self, report: CorpusReport, tokenizer: GLMTokenizer) -> CorpusIndex:

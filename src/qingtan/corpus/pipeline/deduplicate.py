@@ -78,23 +78,31 @@ def duplicates_of(work: Work, numbering: Numbering, index: int) -> Kept:
     return Kept(np.array(exact), np.array(near))
 
 
-def sample_duplicates(recipe: CorpusRecipe, work: Work, numbering: Numbering) -> list[Sample]:
-    """Return near-duplicates, spread over the corpus, with what is kept instead of them."""
-    near = np.load(work.duplicates / NEAR_FILE, mmap_mode="r")
-    dropped = np.flatnonzero(near >= 0)
-    chosen = dropped[:: max(1, -(-len(dropped) // SAMPLES))].tolist()
-    return [_sample(recipe, work, numbering, number, int(near[number])) for number in chosen]
+def sample_duplicates(
+    recipe: CorpusRecipe, work: Work, numbering: Numbering
+) -> dict[str, list[Sample]]:
+    """Return duplicates of each rule, spread over the corpus, with what is kept instead."""
+    samples = {}
+    for rule, file in ((EXACT_RULE, EXACT_FILE), (NEAR_RULE, NEAR_FILE)):
+        originals = np.load(work.duplicates / file, mmap_mode="r")
+        dropped = np.flatnonzero(originals >= 0)
+        chosen = dropped[:: max(1, -(-len(dropped) // SAMPLES))].tolist()
+        pairs = [(number, int(originals[number])) for number in chosen]
+        samples[rule] = [_sample(recipe, work, numbering, rule, *pair) for pair in pairs]
+    return {rule: chosen for rule, chosen in samples.items() if chosen}
 
 
 def _sample(
-    recipe: CorpusRecipe, work: Work, numbering: Numbering, dropped: int, kept: int
+    recipe: CorpusRecipe, work: Work, numbering: Numbering, rule: str, dropped: int, kept: int
 ) -> Sample:
     piece, row = numbering.find(dropped)
     other_piece, other_row = numbering.find(kept)
     place, text = _document(work, piece, row)
     _, other = _document(work, other_piece, other_row)
-    alike = _signature(work, piece, row) == _signature(work, other_piece, other_row)
     sample = make_sample(recipe.source[piece.source].name, place, text, other)
+    if rule == EXACT_RULE:
+        return sample
+    alike = _signature(work, piece, row) == _signature(work, other_piece, other_row)
     threshold = recipe.near_duplicates.threshold
     return sample.model_copy(update={"value": float(alike.mean()), "threshold": threshold})
 

@@ -89,7 +89,8 @@ def encode_piece(task: CleanPiece) -> Done:
     lengths = [0] * batch.num_rows
     if tools.tokenizer:
         documents, usable = _encode(tools.tokenizer, batch, tally)
-        batch, digests = batch.filter(pa.array(usable)), digests[usable]
+        if not usable.all():
+            batch, digests = batch.filter(pa.array(usable)), digests[usable]
         _save_tokens(tools, work, piece, documents, batch, digests)
         lengths = [len(document.tokens) for document in documents]
         tally.statistics.tokens = sum(lengths)
@@ -141,12 +142,12 @@ def _without_duplicates(
     batch = read_cleaned(work, task.piece)
     digests = np.load(work.cleaned / f"{task.piece.name}.digests.npy")
     kept = duplicates_of(work, tools.numbering, task.index)
-    unique = batch.filter(pa.array(kept.exact < 0))
-    tally.after("exact-duplicates", unique)
-    tally.drop_all("exact-duplicates", EXACT_RULE, batch.filter(pa.array(kept.exact >= 0)))
-    batch_near = batch.filter(pa.array(kept.near >= 0))
-    tally.drop_all("near-duplicates", NEAR_RULE, batch_near)
-    batch = batch.filter(pa.array(kept.keep))
+    exact, near = kept.exact >= 0, kept.near >= 0
+    tally.drop_all("exact-duplicates", EXACT_RULE, batch.filter(pa.array(exact)))
+    batch = batch.filter(pa.array(~exact)) if exact.any() else batch
+    tally.after("exact-duplicates", batch)
+    tally.drop_all("near-duplicates", NEAR_RULE, batch.filter(pa.array(near[~exact])))
+    batch = batch.filter(pa.array(~near[~exact])) if near.any() else batch
     tally.after("near-duplicates", batch)
     return batch, digests[kept.keep]
 
@@ -156,7 +157,7 @@ def _encode(
 ) -> tuple[list[Document], NDArray[np.bool_]]:
     """Return the documents that can be encoded, and which of the batch they are."""
     if kind_of(batch) == "text":
-        texts: list[str] = batch.column("text").to_pylist()
+        texts: list[bytes] = batch.column("text").cast(pa.large_binary()).to_pylist()
         return encode_texts(tokenizer, texts), np.ones(len(texts), np.bool_)
     documents, usable = [], np.zeros(batch.num_rows, np.bool_)
     for row, result in enumerate(encode_messages(tokenizer, contents_of(batch))):

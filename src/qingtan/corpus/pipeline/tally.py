@@ -173,10 +173,12 @@ class Tally:
 
     def after(self, step: StepName, batch: pa.RecordBatch) -> None:
         """Count what a step has left."""
-        if self._batch is not batch or self._amount is None:
-            self.texts(batch)
-            self._amount = amount_of(batch)
-        self.statistics.after.setdefault(step, Amount()).add(self._amount)
+        amount = self._amount if self._batch is batch else None
+        if amount is None:
+            amount = amount_of(batch)
+        if self._batch is batch:
+            self._amount = amount
+        self.statistics.after.setdefault(step, Amount()).add(amount)
 
     def record(self) -> PieceRecord:
         """Return all of it, to be written."""
