@@ -143,7 +143,7 @@ class _Build:
             (self._work.result / DOCUMENTS_FOLDER).mkdir(exist_ok=True)
         pieces = clean_pieces(self._work, numbering)
         done = self._engine.run([pieces], list, encode_piece)
-        for _ in _progress(done, tr("encoding", "编码")):
+        for _ in _progress(done, tr("encoding", "编码"), sum(piece.documents for piece in pieces)):
             pass
 
     def _assemble(self, assembly: Assembly, tokenizer: GLMTokenizer | None) -> CorpusReport:
@@ -205,10 +205,10 @@ class _Rejections:
             )
 
 
-def _progress(done: Iterable[Done], name: str) -> Iterator[Done]:
-    """Show how far a stage is."""
-    start, size = time.monotonic(), 0
-    with tqdm(desc=name, unit=tr(" documents", " 篇"), unit_scale=True, disable=None) as bar:
+def _progress(done: Iterable[Done], name: str, total: int | None = None) -> Iterator[Done]:
+    """Show how far a stage is, and how long it will take where `total` documents are known."""
+    start, size, unit = time.monotonic(), 0, tr(" documents", " 篇")
+    with tqdm(desc=name, total=total, unit=unit, unit_scale=True, disable=None) as bar:
         for piece in done:
             size += piece.bytes
             rate = size / 1e6 / max(time.monotonic() - start, 1e-9)

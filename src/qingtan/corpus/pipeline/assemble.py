@@ -18,11 +18,9 @@ from qingtan.corpus.recipe import CorpusRecipe
 from qingtan.corpus.shards import REJECTED_FILE, CorpusIndex, ShardEntry, SourceEntry
 from qingtan.corpus.statistics import (
     STEPS,
-    Amount,
     CorpusReport,
     EvaluationStatistics,
     SourceStatistics,
-    add_amounts,
 )
 from qingtan.corpus.writer import ShardWriter
 from qingtan.glm.tokenizer import GLMTokenizer
@@ -199,11 +197,6 @@ def epochs_of(recipe: CorpusRecipe, sources: Sequence[SourceStatistics]) -> list
         float(part) / source.tokens if source.tokens else 0.0
         for part, source in zip(parts, sources, strict=True)
     ]
-
-
-def kept_of(report: CorpusReport) -> Amount:
-    """Return how much text is kept of all sources."""
-    return add_amounts(source.after["encode"] for source in report.sources)
 
 
 def _fill_steps(statistics: SourceStatistics) -> None:

@@ -15,7 +15,6 @@ from qingtan.corpus.pipeline.tally import Place, make_sample
 from qingtan.corpus.recipe import CorpusRecipe
 from qingtan.corpus.statistics import SAMPLES, Sample
 
-STARTS_FILE = "starts.npy"
 EXACT_FILE = "exact.npy"
 NEAR_FILE = "near.npy"
 EXACT_RULE = "exact-duplicate"

@@ -42,11 +42,12 @@ SPLITS: tuple[Split, ...] = ("train", "valid")
 
 @dataclass(frozen=True)
 class CleanPiece:
-    """A piece to be encoded; `index` is its place in the numbering."""
+    """A piece of so many documents to be encoded; `index` is its place in the numbering."""
 
     work: Path
     piece: Piece
     index: int
+    documents: int
 
 
 class OriginCount(BaseModel):
@@ -69,8 +70,10 @@ class EncodedRecord(PieceRecord):
 def clean_pieces(work: Work, numbering: Numbering) -> list[CleanPiece]:
     """Return the pieces that are not encoded yet."""
     return [
-        CleanPiece(work.folder, piece, index)
-        for index, piece in enumerate(numbering.pieces)
+        CleanPiece(work.folder, piece, index, documents)
+        for index, (piece, documents) in enumerate(
+            zip(numbering.pieces, np.diff(numbering.starts).tolist(), strict=True)
+        )
         if not work.is_encoded(piece)
     ]
 
@@ -107,7 +110,7 @@ def encode_piece(task: CleanPiece) -> Done:
     # The last of them: a piece without it is done again.
     write_text(Path(f"{base}.json"), record.model_dump_json())
     size = tally.statistics.after["encode"].bytes
-    return Done(piece, batch.num_rows, size, len(tally.rejected), record.first_rejected)
+    return Done(piece, task.documents, size, len(tally.rejected), record.first_rejected)
 
 
 @dataclass(frozen=True)
