@@ -18,6 +18,7 @@ class ScriptedRunner:
     """Puts all weight on the token that `next_token` names for the tokens so far.
 
     Attributes:
+        adapters: names that requests may give; the script is the same with all.
         gate: a step waits until it is set.
         steps: the chunks of each step.
     """
@@ -25,6 +26,7 @@ class ScriptedRunner:
     next_token: NextToken
     slots: int = 2
     context: int = 400
+    adapters: tuple[str, ...] = ()
     config: GLMConfig = field(default_factory=lambda: GLMConfig.named("tiny"))
     gate: threading.Event = field(default_factory=threading.Event)
     steps: list[list[Chunk]] = field(default_factory=list)

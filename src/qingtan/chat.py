@@ -7,23 +7,15 @@ Everything goes through `start_chat` and `start_generate`, which tell of their p
 callbacks: the methods here wait for them on the caller's thread, the server on its event loop.
 """
 
-import queue
 import weakref
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from qingtan.engine.engine import (
-    ContextExceeded,
-    Delta,
-    Engine,
-    Event,
-    Failed,
-    Generation,
-    Reason,
-    Usage,
-)
+from qingtan.engine.answer import Answer, OnProgress, PlainText, last, listener, pieces
+from qingtan.engine.blank import blank_end, encode_blank
+from qingtan.engine.engine import ContextExceeded, Engine, Generation
 from qingtan.engine.sampling import SamplingParams
 from qingtan.errors import UserError
 from qingtan.files import read_json
@@ -50,19 +42,6 @@ class SamplingOptions(TypedDict, total=False):
     repetition_penalty: float | None
     seed: int | None
     stop: str | Iterable[str] | None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The end of a generation: all that was said, why it ended, and what it took."""
-
-    reply: Reply
-    reason: Reason
-    usage: Usage
-
-
-Progress = Delta | Answer | Failed
-OnProgress = Callable[[Progress], None]
 
 
 class ChatGLM:
@@ -99,6 +78,7 @@ class ChatGLM:
         dtype: str | None = None,
         slots: int = 8,
         context: int | None = None,
+        adapters: Mapping[str, str | Path] | None = None,
     ) -> "ChatGLM":
         """Load a model.
 
@@ -109,9 +89,13 @@ class ChatGLM:
                 for float32 on a CPU below a billion parameters.
             slots: the most conversations that generate at once; the others wait.
             context: the most tokens of a conversation, to save memory; by default the model's.
+            adapters: folders of LoRA adapters and P-Tuning v2 prefixes, by names of your choice;
+                the methods' `adapter` takes such a name, and without one the model itself
+                answers.
 
         Raises:
-            UserError: there is no such model, it is damaged, or an argument is wrong.
+            UserError: there is no such model or adapter, it is damaged, an adapter does not fit
+                the model, or an argument is wrong.
         """
         folder = find_model(name_or_path)
         from qingtan.engine.torch_runner import TorchRunner, parse_dtype
@@ -121,7 +105,8 @@ class ChatGLM:
         if wanted is None and device == "cpu" and load_config(folder).num_parameters < _LARGE:
             wanted = parse_dtype("float32")
         model = load_model(folder, dtype=wanted, device=device)
-        runner = TorchRunner(model, slots=slots, context=context)
+        folders = {name: Path(path) for name, path in (adapters or {}).items()}
+        runner = TorchRunner(model, slots=slots, context=context, adapters=folders)
         engine = Engine(runner, load_tokenizer(folder))
         return cls(engine, defaults=_read_defaults(folder), eos_ids=model.config.eos_token_id)
 
@@ -130,49 +115,83 @@ class ChatGLM:
         question: str | Sequence[Message],
         *,
         tools: Sequence[Message] | None = None,
+        adapter: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> str:
         """Answer a question, or a conversation in OpenAI's messages.
 
         With `tools`, use `reply`: an answer that calls one has no text.
 
+        Args:
+            adapter: the name of the adapter that answers; None for the model itself.
+
         Raises:
-            UserError: the question or an option cannot be used.
+            UserError: the question or an option cannot be used, or there is no such adapter.
             QueueFull: too many questions are waiting.
         """
-        return self.reply(question, tools=tools, **options).content
+        return self.reply(question, tools=tools, adapter=adapter, **options).content
 
     def reply(
         self,
         question: str | Sequence[Message],
         *,
         tools: Sequence[Message] | None = None,
+        adapter: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Reply:
         """Answer like `chat`, with text or with calls of tools."""
-        pieces = _pieces(lambda listen: self.start_chat(question, listen, tools=tools, **options))
-        return _last(pieces).reply
+        return last(self.stream_chat(question, tools=tools, adapter=adapter, **options)).reply
 
     def stream_chat(
         self,
         question: str | Sequence[Message],
         *,
         tools: Sequence[Message] | None = None,
+        adapter: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Generator[str, None, Answer]:
         """Answer like `chat`, in pieces of text; closing the generator ends the answer."""
-        return _pieces(lambda listen: self.start_chat(question, listen, tools=tools, **options))
+        return pieces(
+            lambda listen: self.start_chat(
+                question, listen, tools=tools, adapter=adapter, **options
+            )
+        )
 
-    def generate(self, prompt: str, **options: Unpack[SamplingOptions]) -> str:
-        """Continue a plain text, and return what comes after it."""
-        pieces = _pieces(lambda listen: self.start_generate(prompt, listen, **options))
-        return _last(pieces).reply.content
+    def generate(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        adapter: str | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> str:
+        """Continue a plain text, or fill a blank in one, and return what comes after it.
+
+        Args:
+            suffix: the text after the blank that follows `prompt`, for a model that was trained
+                with blanks. None or empty: nothing comes after, and the text is continued.
+            adapter: see `chat`.
+
+        Raises:
+            UserError, QueueFull: see `chat`.
+        """
+        stream = self.stream_generate(prompt, suffix=suffix, adapter=adapter, **options)
+        return last(stream).reply.content
 
     def stream_generate(
-        self, prompt: str, **options: Unpack[SamplingOptions]
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        adapter: str | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Generator[str, None, Answer]:
-        """Continue a plain text in pieces; closing the generator ends it."""
-        return _pieces(lambda listen: self.start_generate(prompt, listen, **options))
+        """Do the same as `generate` in pieces; closing the generator ends it."""
+        return pieces(
+            lambda listen: self.start_generate(
+                prompt, listen, suffix=suffix, adapter=adapter, **options
+            )
+        )
 
     def start_chat(
         self,
@@ -180,6 +199,7 @@ class ChatGLM:
         on_progress: OnProgress,
         *,
         tools: Sequence[Message] | None = None,
+        adapter: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Generation:
         """Begin an answer, and return at once.
@@ -194,20 +214,39 @@ class ChatGLM:
         asked = [{"role": "user", "content": question}] if isinstance(question, str) else question
         self._check_length(_characters(asked))
         prompt = encode_prompt(self.engine.tokenizer, asked, tools)
-        listen = _listener(ReplyStream(expect_calls=bool(tools)), on_progress)
+        listen = listener(ReplyStream(expect_calls=bool(tools)), on_progress)
         return self.engine.submit(
-            prompt, self.sampling(**options), self._stop_ids, listen, stop_at_start=False
+            prompt,
+            self.sampling(**options),
+            self._stop_ids,
+            listen,
+            adapter=adapter,
+            stop_at_start=False,
         )
 
     def start_generate(
-        self, prompt: str, on_progress: OnProgress, **options: Unpack[SamplingOptions]
+        self,
+        prompt: str,
+        on_progress: OnProgress,
+        *,
+        suffix: str | None = None,
+        adapter: str | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Generation:
-        """Begin to continue a text, and return at once; see `start_chat`."""
-        self._check_length(len(prompt))
-        tokenizer = self.engine.tokenizer
-        ids = [*tokenizer.prefix, *tokenizer.encode(prompt)]
-        listen = _listener(_PlainText(), on_progress)
-        return self.engine.submit(ids, self.sampling(**options), self._stop_ids, listen)
+        """Begin to continue a text or to fill its blank, and return at once.
+
+        See `generate` and `start_chat`.
+        """
+        self._check_length(len(prompt) + len(suffix or ""))
+        tokenizer, stops = self.engine.tokenizer, self._stop_ids
+        before = ids = [*tokenizer.prefix, *tokenizer.encode(prompt)]
+        if suffix:
+            ids = [*before, *encode_blank(tokenizer, suffix)]
+            stops = (*stops, blank_end(tokenizer))
+        listen = listener(PlainText(), on_progress)
+        return self.engine.submit(
+            ids, self.sampling(**options), stops, listen, adapter=adapter, follows=before
+        )
 
     def sampling(self, **options: Unpack[SamplingOptions]) -> SamplingParams:
         """Return the model's defaults with these options; UserError when one is out of range."""
@@ -236,74 +275,6 @@ class ChatGLM:
                 f"the prompt has at least {least} tokens, and the model's context is "
                 f"{context} tokens, prompt and answer together"
             )
-
-
-class _Splitter(Protocol):
-    """What makes text to show, and a reply, of generated text; see `ReplyStream`."""
-
-    def feed(self, piece: str) -> str: ...
-
-    def finish(self) -> tuple[str, Reply]: ...
-
-
-class _PlainText:
-    """Shows the text as it comes."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-
-    def feed(self, piece: str) -> str:
-        self._pieces.append(piece)
-        return piece
-
-    def finish(self) -> tuple[str, Reply]:
-        return "", Reply("".join(self._pieces))
-
-
-def _listener(splitter: _Splitter, on_progress: OnProgress) -> Callable[[Event], None]:
-    def on_event(event: Event) -> None:
-        try:
-            told = _translate(event, splitter)
-        except Exception as error:  # whoever waits for the end must hear of one
-            told = [Failed(error)]
-        for progress in told:
-            on_progress(progress)
-
-    return on_event
-
-
-def _translate(event: Event, splitter: _Splitter) -> list[Progress]:
-    if isinstance(event, Delta):
-        return [Delta(splitter.feed(event.text), event.tokens)]
-    if isinstance(event, Failed):
-        return [event]
-    rest, reply = splitter.finish()
-    return [Delta(rest), Answer(reply, event.reason, event.usage)]
-
-
-def _pieces(start: Callable[[OnProgress], Generation]) -> Generator[str, None, Answer]:
-    progress: queue.SimpleQueue[Progress] = queue.SimpleQueue()
-    generation = start(progress.put)
-    try:
-        while True:
-            event = progress.get()
-            if isinstance(event, Answer):
-                return event
-            if isinstance(event, Failed):
-                raise event.error
-            if event.text:
-                yield event.text
-    finally:
-        generation.cancel()
-
-
-def _last(pieces: Generator[str, None, Answer]) -> Answer:
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer
 
 
 def _characters(messages: Sequence[Message]) -> int:

@@ -4,7 +4,7 @@ What is heavy is imported inside the functions, so that the help comes at once.
 """
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,7 +16,8 @@ from qingtan.errors import UserError
 from qingtan.i18n import tr
 
 if TYPE_CHECKING:
-    from qingtan.chat import Answer, ChatGLM
+    from qingtan.chat import ChatGLM
+    from qingtan.engine.answer import Answer
 
 Model = Annotated[str, typer.Option(help="A built-in model's name, or a checkpoint's folder.")]
 Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda or mps.")]
@@ -28,6 +29,17 @@ MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of an answe
 Temperature = Annotated[float | None, typer.Option(help="0 picks the likeliest token always.")]
 TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens of this mass.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.")]
+Adapter = Annotated[
+    Path | None, typer.Option(help="A folder of a LoRA adapter or a P-Tuning v2 prefix to use.")
+]
+NamedAdapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME=FOLDER",
+        help="An adapter, as a model of its own in the API; as often as you like.",
+    ),
+]
 RecipeFile = Annotated[Path, typer.Argument(help="A TOML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the recipe, as field=value.")
@@ -42,6 +54,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
     device: Device = "cpu",
     dtype: Dtype = None,
+    adapters: NamedAdapters = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = False,
@@ -49,8 +62,9 @@ def serve(
     """Serve the OpenAI API, and the page to talk to the model."""
     from qingtan.server.serve import Server, address, listen, open_browser
 
+    folders = _named_folders(adapters or ())
     with listen(host, port) as server_socket:
-        chat_model = _load(model, device, dtype)
+        chat_model = _load(model, device, dtype, folders)
         name, url = _name_of(model), address(server_socket)
 
         def announce() -> None:
@@ -70,6 +84,7 @@ def chat(
     model: Model = "qingtan",
     device: Device = "cpu",
     dtype: Dtype = None,
+    adapter: Adapter = None,
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -80,7 +95,8 @@ def chat(
 
     /clear begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
     """
-    with _load(model, device, dtype) as chat_model:
+    adapter_name, adapters = _one_adapter(adapter)
+    with _load(model, device, dtype, adapters) as chat_model:
         beginning = [{"role": "system", "content": system}] if system else []
         messages = list(beginning)
         for question in _questions():
@@ -89,7 +105,12 @@ def chat(
                 continue
             messages.append({"role": "user", "content": question})
             pieces = chat_model.stream_chat(
-                messages, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
+                messages,
+                adapter=adapter_name,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
             )
             try:
                 messages.append({"role": "assistant", "content": _show(pieces)})
@@ -103,19 +124,30 @@ def chat(
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    suffix: Annotated[
+        str, typer.Option(help="The text after a blank that the model, trained so, fills.")
+    ] = "",
     model: Model = "qingtan",
     device: Device = "cpu",
     dtype: Dtype = None,
+    adapter: Adapter = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = None,
     top_p: TopP = None,
     seed: Seed = None,
 ) -> None:
-    """Continue a text."""
-    with _load(model, device, dtype) as chat_model:
+    """Continue a text, or fill the blank between a text and its --suffix."""
+    adapter_name, adapters = _one_adapter(adapter)
+    with _load(model, device, dtype, adapters) as chat_model:
         _show(
             chat_model.stream_generate(
-                prompt, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
+                prompt,
+                suffix=suffix,
+                adapter=adapter_name,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
             )
         )
 
@@ -289,10 +321,35 @@ def _build(commands: Commands, help_text: str) -> typer.Typer:
     return app
 
 
-def _load(model: str, device: str, dtype: str | None) -> "ChatGLM":
+def _load(model: str, device: str, dtype: str | None, adapters: Mapping[str, Path]) -> "ChatGLM":
     from qingtan.chat import ChatGLM
 
-    return ChatGLM.from_pretrained(model, device=device, dtype=dtype)
+    return ChatGLM.from_pretrained(model, device=device, dtype=dtype, adapters=adapters)
+
+
+def _one_adapter(folder: Path | None) -> tuple[str | None, dict[str, Path]]:
+    """Return what to load for a command that uses one adapter or none, and the name it gets."""
+    return (None, {}) if folder is None else ("adapter", {"adapter": folder})
+
+
+def _named_folders(adapters: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=FOLDER, each."""
+    folders: dict[str, Path] = {}
+    for given in adapters:
+        name, _, folder = given.partition("=")
+        if not (name and folder):
+            raise UserError(
+                tr(f"--adapter {given}: give NAME=FOLDER", f"--adapter {given}：请写成 名称=文件夹")
+            )
+        if name in folders:
+            raise UserError(
+                tr(
+                    f"--adapter {given}: there are two named {name}; give them different names",
+                    f"--adapter {given}：有两个适配器都叫 {name}；请取不同的名称",
+                )
+            )
+        folders[name] = Path(folder)
+    return folders
 
 
 def _name_of(model: str) -> str:

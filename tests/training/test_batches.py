@@ -61,7 +61,7 @@ def test_only_answers_of_conversations_that_fit_are_predicted(masks: list[list[b
     shard = talk_shard(masks)
     rows = PackedRows([shard], {"talk": 1.0}, LENGTH, 0)
     fitting = [i for i, mask in enumerate(masks) if len(mask) <= LENGTH + 1]
-    assert rows.left_out == len(masks) - len(fitting)
+    assert len(rows.skipped) == len(masks) - len(fitting)
     assert rows.documents == len(masks)
     expected = [
         int(shard.starts[i]) + place

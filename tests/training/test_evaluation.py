@@ -10,7 +10,9 @@ import torch
 from qingtan.corpus.shards import Shard
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.model import GLM, initialize
+from qingtan.glm.prefix import PrefixEncoder
 from qingtan.training.evaluation import evaluate
+from qingtan.training.subject import Subject
 
 LENGTH = 16
 VOCABULARY = 90
@@ -64,7 +66,7 @@ def plain(model: GLM, shard: Shard, document: int) -> tuple[float, int]:
 
 
 def test_bits_are_those_of_a_plain_loop(model: GLM) -> None:
-    results = evaluate(model, SHARDS, LENGTH, 10**6)
+    results = evaluate(Subject(model), SHARDS, LENGTH, 10**6)
     assert list(results) == ["text", "talk"]
     for source, result in results.items():
         documents = [
@@ -85,14 +87,30 @@ def test_bits_are_those_of_a_plain_loop(model: GLM) -> None:
 
 def test_it_ends_with_the_document_that_reaches_the_limit(model: GLM) -> None:
     for limit, documents in ((1, 1), (3, 1), (4, 2)):
-        result = evaluate(model, SHARDS, LENGTH, limit)["text"]
+        result = evaluate(Subject(model), SHARDS, LENGTH, limit)["text"]
         assert result.bytes == int(SHARDS[0].bytes[:documents].sum())
 
 
-def test_the_model_stays_in_its_mode_and_an_empty_source_is_left_out(model: GLM) -> None:
+def test_the_subject_stays_in_its_mode_and_an_empty_source_is_left_out(model: GLM) -> None:
     empty = replace(SHARDS[1], starts=np.asarray([0, LENGTH + 2]), source="long")
-    assert list(evaluate(model, [empty, SHARDS[0]], LENGTH, 10)) == ["text"]
+    subject = Subject(model).train()
+    assert list(evaluate(subject, [empty, SHARDS[0]], LENGTH, 10)) == ["text"]
+    assert subject.training
     assert model.training
-    evaluate(model.eval(), SHARDS, LENGTH, 10)
+    evaluate(subject.eval(), SHARDS, LENGTH, 10)
     assert not model.training
     model.train()
+
+
+def test_a_prefix_takes_part_without_its_dropout(model: GLM) -> None:
+    torch.manual_seed(0)
+    subject = Subject(model, PrefixEncoder(model.config, 3)).train()
+    first, second = (evaluate(subject, SHARDS, LENGTH, 100)["text"].bits for _ in range(2))
+    assert first == second
+    assert first != pytest.approx(evaluate(Subject(model), SHARDS, LENGTH, 100)["text"].bits)
+
+
+def test_documents_hidden_from_each_other_stand_in_rows_of_their_own_anyway(model: GLM) -> None:
+    masked = evaluate(Subject(model, mask_documents=True), SHARDS, LENGTH, 1000)
+    for source, result in evaluate(Subject(model), SHARDS, LENGTH, 1000).items():
+        assert masked[source].bits == pytest.approx(result.bits, rel=1e-5)

@@ -5,13 +5,14 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.model import GLM, initialize
-from qingtan.training.optimizer import Optimizer, rate_share
-from qingtan.training.recipe import OptimizerTable
+from qingtan.training.optimizer import Average, Optimizer, rate_share
+from qingtan.training.subject import Subject
+from qingtan.training.tables import OptimizerTable
 
 
 @given(
@@ -41,10 +42,31 @@ def test_the_course_of_a_run_by_hand() -> None:
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2]
 
 
-def stepped(table: OptimizerTable, share: float, steps: int = 1) -> tuple[GLM, GLM]:
+@settings(deadline=None)
+@given(steps=st.integers(2, 500), warmup=st.integers(0, 100), final=st.floats(0, 1))
+def test_a_cosine_is_that_of_torch(steps: int, warmup: int, final: float) -> None:
+    warmup = min(warmup, steps - 1)
+    table = OptimizerTable(schedule="cosine", warmup_steps=warmup, final_share=final)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(
+        torch.optim.SGD([weight], lr=1.0), T_max=steps - warmup, eta_min=final
+    )
+    for step in {warmup, (warmup + steps) // 2, steps - 1}:
+        theirs.last_epoch = step - warmup
+        expected = theirs._get_closed_form_lr()[0]
+        assert math.isclose(rate_share(step, steps, table), expected, abs_tol=1e-9)
+    if warmup:
+        assert math.isclose(rate_share(0, steps, table), 1 / (warmup + 1), rel_tol=1e-9)
+
+
+def new_subject() -> Subject:
+    return Subject(initialize(GLM(GLMConfig.named("tiny")), 2))
+
+
+def stepped(table: OptimizerTable, share: float, steps: int = 1) -> tuple[Subject, Subject]:
     """Return a tiny model before and after steps with gradients of its own."""
-    before, after = (initialize(GLM(GLMConfig.named("tiny")), 2) for _ in range(2))
-    optimizer = Optimizer(after, table)
+    before, after = new_subject(), new_subject()
+    optimizer = Optimizer(after, table, table.name)
     for seed in range(steps):
         generator = torch.Generator().manual_seed(seed)
         for parameter in after.parameters():
@@ -55,7 +77,7 @@ def stepped(table: OptimizerTable, share: float, steps: int = 1) -> tuple[GLM, G
 
 
 def is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
-    return name.startswith("layers.") and parameter.dim() == 2
+    return name.startswith("model.layers.") and parameter.dim() == 2
 
 
 def test_adamw_is_the_published_formula() -> None:
@@ -96,12 +118,12 @@ def test_muon_moves_block_matrices_by_orthogonal_updates() -> None:
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 def test_a_saved_state_goes_on_exactly(name: str) -> None:
     table = OptimizerTable(name=name)
-    one, two = (initialize(GLM(GLMConfig.named("tiny")), 2) for _ in range(2))
-    first, second = Optimizer(one, table), None
+    one, two = new_subject(), new_subject()
+    first, second = Optimizer(one, table, name), None
     for step in range(4):
         if step == 2:
             two.load_state_dict(one.state_dict())
-            second = Optimizer(two, table)
+            second = Optimizer(two, table, name)
             second.load_state_dict(copy.deepcopy(first.state_dict()))
         for model, optimizer in ((one, first), (two, second)):
             if optimizer:
@@ -111,3 +133,23 @@ def test_a_saved_state_goes_on_exactly(name: str) -> None:
                 optimizer.step(1.0)
     for ours, theirs in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_an_average_is_the_written_out_sum_and_gives_way_again() -> None:
+    subject = new_subject()
+    weight = subject.model.final_norm.weight
+    average, expected = Average(subject, 0.9), weight.detach().clone().double()
+    for step in range(1, 30):
+        with torch.no_grad():
+            weight.add_(torch.sin(torch.arange(len(weight)) + float(step)))
+        average.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = expected * decay + weight.detach().double() * (1 - decay)
+    trained = weight.detach().clone()
+    with average.in_place():
+        torch.testing.assert_close(weight.double(), expected, atol=1e-5, rtol=0)
+    assert torch.equal(weight, trained)
+    other = Average(new_subject(), 0.9)
+    other.load_state_dict(average.state_dict())
+    for name, tensor in average.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor)

@@ -113,7 +113,8 @@ def test_the_folders_are_in_order(runs: dict[str, Path]) -> None:
         assert {path.name for path in run.iterdir()} == {
             "recipe.json",
             "metrics.jsonl",
-            "loss.png",
+            "skipped.jsonl",
+            "report.html",
             "checkpoints",
             "model",
         }

@@ -17,6 +17,7 @@ from qingtan.glm.model import GLM, LAST
 from qingtan.glm.tokenizer import GLMTokenizer, train_tokenizer
 from qingtan.provenance import Provenance
 from qingtan.training.evaluation import evaluate
+from qingtan.training.subject import Subject
 from qingtan.training.trainer import train
 
 from .samples import ANSWERS, POEM, make_recipe, read_metrics
@@ -52,12 +53,11 @@ def test_it_learns_a_text_that_repeats_itself(pretrained: Path) -> None:
 
 def test_the_folder_of_a_run(pretrained: Path, corpus: Path) -> None:
     names = {path.name for path in pretrained.iterdir()}
-    assert names == {"recipe.json", "metrics.jsonl", "loss.png", "checkpoints", "model"}
+    assert names == {"recipe.json", "metrics.jsonl", "skipped.jsonl", "report.html", "checkpoints", "model"}
     checkpoints = sorted(path.name for path in (pretrained / "checkpoints").iterdir())
     assert checkpoints == ["step-00000016", "step-00000024"]  # every 8th, the last two
     for folder in (pretrained / "checkpoints").iterdir():
         load_model(folder)
-    assert (pretrained / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     written = json.loads((pretrained / "recipe.json").read_text(encoding="utf-8"))
     assert written["model"]["size"] == "tiny"
     assert written["optimizer"]["learning_rate"] == 0.01
@@ -84,7 +84,7 @@ def test_metrics_are_what_they_are_called(pretrained: Path, corpus: Path) -> Non
     evaluated = read_metrics(pretrained, "bits_per_byte", "step")
     assert [step for _, step in evaluated] == [10, 20, 30]
     shards = Corpus.open(corpus).select("valid", ["poems"])
-    result = evaluate(load_model(pretrained / "model"), shards, 64, 500)["poems"]
+    result = evaluate(Subject(load_model(pretrained / "model")), shards, 64, 500)["poems"]
     assert evaluated[-1][0] == {"poems": round(result.bits_per_byte, 4)}
 
 
@@ -191,7 +191,7 @@ def test_another_recipe_cannot_go_on(pretrained: Path, corpus: Path) -> None:
         ({"data__sources": {"novels": 1.0}}, "no source novels; it has poems, talks"),
         ({"data__sources": {"poems": 0.0}}, "no document can be trained on"),
         ({"data__corpus": Path("nowhere")}, r"nowhere.corpus\.json"),
-        ({"model": {"size": "huge"}}, "'huge' is none of tiny"),
+        ({"model": {"size": "huge"}}, "'huge' is none of mini, tiny"),
         ({"model": {"start": Path("nowhere")}}, r"nowhere.config\.json"),
     ],
 )

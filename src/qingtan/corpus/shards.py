@@ -80,6 +80,7 @@ class Shard:
         bytes: (documents,) uint32, UTF-8 bytes of what is to be predicted: a document's text, or
             the contents of a conversation's answers.
         trained: (tokens,) bool, whether a token is to be predicted; None where all are.
+        name: the shard's own, from which its files are named.
     """
 
     source: str
@@ -88,6 +89,7 @@ class Shard:
     starts: NDArray[np.int64]
     bytes: NDArray[np.uint32]
     trained: NDArray[np.bool_] | None
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -193,6 +195,7 @@ def _open_shard(folder: Path, entry: ShardEntry, dtype: TokenType) -> Shard:
         starts=array("starts", "int64", entry.documents + 1),
         bytes=array("bytes", "uint32", entry.documents),
         trained=array("trained", "bool", entry.tokens) if is_conversation else None,
+        name=entry.name,
     )
     starts = shard.starts
     if starts[0] != 0 or starts[-1] != entry.tokens or np.any(np.diff(starts) <= 0):

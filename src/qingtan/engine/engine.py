@@ -80,8 +80,9 @@ class Generation(Request):
         stop_ids: Sequence[int],
         text: TextStream,
         on_event: OnEvent,
+        adapter: str | None,
     ) -> None:
-        super().__init__(list(prompt))
+        super().__init__(list(prompt), adapter)
         self.prompt = tuple(prompt)
         self.params = params
         self.limit = limit
@@ -167,6 +168,8 @@ class Engine:
         stop_ids: Sequence[int],
         on_event: OnEvent,
         *,
+        adapter: str | None = None,
+        follows: Sequence[int] | None = None,
         stop_at_start: bool = True,
     ) -> Generation:
         """Queue a prompt.
@@ -176,16 +179,21 @@ class Engine:
             stop_ids: tokens that end the text, and are left out of it.
             on_event: called with each event on the engine's thread, so it must be quick. When it
                 raises, the generation is cancelled.
+            adapter: one of the runner's adapters, which answers; None for the base model.
+            follows: the tokens that the text stands after, by default the prompt; see
+                `TextStream`.
             stop_at_start: see `TextStream`.
 
         Raises:
             ContextExceeded: the prompt is too long.
-            UserError: the prompt is empty.
+            UserError: the prompt is empty, or there is no such adapter.
             QueueFull: too many requests are waiting.
             EngineClosed: the engine was closed.
         """
         if not prompt:
             raise UserError("the prompt is empty")
+        if adapter is not None and adapter not in self.runner.adapters:
+            raise UserError(_unknown_adapter(adapter, self.runner.adapters))
         room = self.runner.context - len(prompt)
         if room < 1:
             raise ContextExceeded(
@@ -193,8 +201,8 @@ class Engine:
                 f"{self.runner.context} tokens, prompt and answer together"
             )
         limit = room if params.max_tokens is None else min(room, params.max_tokens)
-        text = TextStream(self.tokenizer, prompt, params.stop, stop_at_start)
-        generation = Generation(prompt, params, limit, stop_ids, text, on_event)
+        text = TextStream(self.tokenizer, follows or prompt, params.stop, stop_at_start)
+        generation = Generation(prompt, params, limit, stop_ids, text, on_event, adapter)
         with self._wake:
             if self._closed:
                 raise EngineClosed("the engine is closed")
@@ -310,3 +318,8 @@ class Engine:
             # Nobody listens any more, for example because an event loop was closed.
             logger.warning("a listener failed; its generation is cancelled", exc_info=True)
             generation.cancel()
+
+
+def _unknown_adapter(adapter: str, known: Sequence[str]) -> str:
+    has = f"has {', '.join(map(repr, known))}" if known else "was loaded without adapters"
+    return f"adapter: there is no adapter {adapter!r}; this model {has}"

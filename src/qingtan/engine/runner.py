@@ -18,11 +18,14 @@ class Chunk:
         slot: the place of the sequence in the runner's cache.
         start: how many of its tokens the cache holds; 0 begins a new sequence in the slot.
         tokens: the tokens to compute, at positions start, start + 1, …; at least one.
+        adapter: one of the runner's adapters, which computes them; None for the base model. All
+            chunks of a sequence name the same one.
     """
 
     slot: int
     start: int
     tokens: list[int]
+    adapter: str | None = None
 
 
 class Runner(Protocol):
@@ -39,6 +42,10 @@ class Runner(Protocol):
     @property
     def context(self) -> int:
         """The most tokens that a sequence may have, prompt and answer together."""
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        """The names of the adapters that a sequence may ask for."""
 
     def forward(self, batch: Sequence[Chunk]) -> NDArray[np.floating[Any]]:
         """Compute a step.

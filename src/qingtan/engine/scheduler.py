@@ -24,11 +24,13 @@ class Request:
         tokens: the prompt, and after it what was generated.
         seen: how many of them the runner has computed.
         slot: its place in the runner's cache; None while it waits, and when it is done.
+        adapter: which adapter of the runner computes it; None for the base model.
         cancelled: set it from any thread; the next step leaves the request out.
     """
 
-    def __init__(self, tokens: list[int]) -> None:
+    def __init__(self, tokens: list[int], adapter: str | None = None) -> None:
         self.tokens = tokens
+        self.adapter = adapter
         self.seen = 0
         self.slot: int | None = None
         self.cancelled = False
@@ -94,7 +96,7 @@ class Scheduler(Generic[R]):
             size = min(request.pending, budget)
             if size and request.slot is not None:
                 tokens = request.tokens[request.seen : request.seen + size]
-                step.append((request, Chunk(request.slot, request.seen, tokens)))
+                step.append((request, Chunk(request.slot, request.seen, tokens, request.adapter)))
                 budget -= size
         return step
 

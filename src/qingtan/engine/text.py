@@ -12,7 +12,8 @@ class TextStream:
     until it is clear that it does not.
 
     Args:
-        prompt: the tokens before the generation.
+        before: the tokens that the text stands after when it is read: of a prompt to continue its
+            tokens, of a blank those on its left.
         stop: the strings to stop at; they are left out.
         stop_at_start: whether stop strings count before the first character that is no white
             space. A chat's answer begins with a line break that belongs to the format.
@@ -24,14 +25,14 @@ class TextStream:
     def __init__(
         self,
         tokenizer: GLMTokenizer,
-        prompt: Sequence[int],
+        before: Sequence[int],
         stop: Sequence[str] = (),
         stop_at_start: bool = True,
     ) -> None:
         self._decoder = StreamDecoder(tokenizer)
-        # The decoder takes away a space at the start of a text. After a prompt that ends in text
+        # The decoder takes away a space at the start of a text. After tokens that end in text
         # this is no start: "Hello" goes on with " world".
-        self._decoder.feed(prompt[-1])
+        self._decoder.feed(before[-1])
         self._stop = tuple(stop)
         self._searching = stop_at_start
         self._held = ""

@@ -7,6 +7,7 @@ L layers, P tokens of a prefix.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from qingtan.errors import UserError
@@ -31,8 +32,14 @@ class KVCache:
 
     Args:
         capacity: the most tokens that a sequence may have, prefix included.
-        prefix: a P-Tuning v2 prefix (L, 2, G, P, W) that every sequence starts with. It takes P
-            places of the cache, and none of the rotary positions.
+        prefix: a P-Tuning v2 prefix (L, 2, G, P, W) that every sequence starts with, until
+            `set_prefix` says otherwise. It takes P places of the cache, and none of the rotary
+            positions.
+
+    Attributes:
+        keys, values: (L, B, G, capacity, W).
+        lengths: (B,) int64, places taken in each row, its prefix's included.
+        prefix_lengths: (B,) int64, places that a row's prefix takes, 0 where there is none.
     """
 
     def __init__(
@@ -53,16 +60,45 @@ class KVCache:
         )
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.prefix_length = 0 if prefix is None else prefix.shape[3]
-        self.lengths = torch.full((batch,), self.prefix_length, device=device)
-        self.capacity = capacity
+        self.lengths = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.prefix_lengths = torch.zeros_like(self.lengths)
         if prefix is not None:
-            self.keys[..., : self.prefix_length, :] = prefix[:, 0].unsqueeze(1)
-            self.values[..., : self.prefix_length, :] = prefix[:, 1].unsqueeze(1)
+            for row in range(batch):
+                self.set_prefix(row, prefix)
 
-    def rewind(self, row: int, tokens: int) -> None:
-        """Keep only the first tokens of a sequence; 0 empties it for the next one."""
-        self.lengths[row] = self.prefix_length + tokens
+    @property
+    def capacity(self) -> int:
+        """The most tokens that a sequence may have, prefix included."""
+        return self.keys.shape[3]
+
+    def set_prefix(self, row: int, prefix: Tensor | None) -> None:
+        """Empty a row, whose next sequences start with this prefix (L, 2, G, P, W), or with none.
+
+        Raises:
+            UserError: the prefix does not fit.
+        """
+        length = 0 if prefix is None else prefix.shape[3]
+        if length > self.capacity:
+            raise UserError(f"the cache holds {self.capacity} tokens; this prefix has {length}")
+        if prefix is not None:
+            self.keys[:, row, :, :length] = prefix[:, 0].to(self.keys)
+            self.values[:, row, :, :length] = prefix[:, 1].to(self.values)
+        self.lengths[row] = self.prefix_lengths[row] = length
+
+    def rewind(self, rows: int | Tensor, tokens: int | Tensor) -> None:
+        """Keep only the first tokens of a sequence, or of several; 0 empties it for the next one.
+
+        Args:
+            rows: a row, or (N,) of them.
+            tokens: how many to keep, of each or (N,).
+        """
+        self.lengths[rows] = self.prefix_lengths[rows] + tokens
+
+    def grow(self, capacity: int) -> None:
+        """Make room for so many tokens a sequence; what the cache holds stays."""
+        more = (0, 0, 0, capacity - self.capacity)
+        self.keys = F.pad(self.keys, more)
+        self.values = F.pad(self.values, more)
 
     def write(self, layer: int, step: Step, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store (B, G, T, W) keys and values; return all (B, G, S, W) of these sequences."""
@@ -85,7 +121,7 @@ def place(tokens: Tensor, cache: KVCache, rows: Tensor | None) -> tuple[Step, Te
     seen = int(slots.max()) + 1
     if seen > cache.capacity:
         raise UserError(f"the cache holds {cache.capacity} tokens; this needs {seen}")
-    return Step(rows, _as_slice(rows), slots, seen), slots - cache.prefix_length
+    return Step(rows, _as_slice(rows), slots, seen), slots - cache.prefix_lengths[rows][:, None]
 
 
 def _as_slice(rows: Tensor) -> Tensor | slice:

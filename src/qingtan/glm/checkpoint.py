@@ -23,7 +23,7 @@ from qingtan.glm.model import GLM
 from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer
 
 # Our name → theirs, in the order in which ours joins them. `{}` is the layer's number.
-_LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
+LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
     "chatglm": {
         "embedding.weight": ("transformer.embedding.word_embeddings.weight",),
         "layers.{}.attention_norm.weight": (
@@ -102,8 +102,8 @@ def load_model(
     """
     folder = Path(folder)
     config = load_config(folder)
-    layout = _LAYOUTS[read_json(folder / CONFIG_FILE)["model_type"]]
-    stored, files = _open_tensors(folder, allow_pickle)
+    layout = LAYOUTS[read_json(folder / CONFIG_FILE)["model_type"]]
+    stored, files = open_tensors(folder, allow_pickle)
     with torch.device("meta"):
         model = GLM(config)
     wanted = model.state_dict()
@@ -161,16 +161,76 @@ def write_model(
     layout: str = "glm",
     dtype: torch.dtype | None = None,
     max_shard_bytes: int = 4 << 30,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a checkpoint's files into a folder, for a caller who adds to them; see `save_model`."""
-    if layout not in _LAYOUTS:
-        raise UserError(f"layout {layout!r} is none of {', '.join(_LAYOUTS)}")
+    """Write a checkpoint's files into a folder, for a caller who adds to them; see `save_model`.
+
+    Args:
+        state: the model's tensors by name, where they are not in itself.
+    """
+    check_layout(layout)
     config = model.config
     values = config.to_transformers() if layout == "glm" else config.to_chatglm()
     write_json(folder / CONFIG_FILE, values)
     write_json(folder / GENERATION_FILE, _generation_config(config, tokenizer))
     tokenizer.save(folder)
-    _save_tensors(dict(_renamed(model, layout, dtype)), folder, max_shard_bytes)
+    tensors = dict(_renamed(config, state or model.state_dict(), layout, dtype))
+    _save_shards(tensors, folder, max_shard_bytes)
+
+
+def stored_parts(config: GLMConfig, layout: str, name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """Return one of our tensors as a layout stores it: by their names, its rows as views.
+
+    Raises:
+        UserError: there is no such layout.
+    """
+    check_layout(layout)
+    names = _their_names(LAYOUTS[layout], name)
+    return dict(zip(names, _split(config, names, tensor), strict=True))
+
+
+def check_layout(layout: str) -> None:
+    """Check that there is such a layout.
+
+    Raises:
+        UserError: there is none.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"layout {layout!r} is none of {', '.join(LAYOUTS)}")
+
+
+def open_tensors(
+    folder: Path, allow_pickle: bool, stems: tuple[str, str] = ("model", "pytorch_model")
+) -> tuple[dict[str, Tensor], dict[str, Path]]:
+    """Return every tensor of a checkpoint by name, mapped from its file, and the files by name.
+
+    Args:
+        stems: how the files are called as safetensors (preferred) and as pickles.
+
+    Raises:
+        UserError: a file is missing, damaged, or a pickle that was not asked for.
+    """
+    for stem, suffix, read in (
+        (stems[0], "safetensors", _map_safetensors),
+        (stems[1], "bin", _read_pickle),
+    ):
+        files = _list_files(folder, f"{stem}.{suffix}")
+        if files and (suffix == "safetensors" or allow_pickle):
+            found = {file: read(file) for file in files}
+            stored = {name: tensor for part in found.values() for name, tensor in part.items()}
+            return stored, {name: file for file, part in found.items() for name in part}
+        if files:
+            raise UserError(
+                f"{files[0]}: a pickle, which can run code when it is opened; convert it to "
+                "safetensors, or ask for it by name with allow_pickle"
+            )
+    raise UserError(f"{folder}: holds no {stems[0]}.safetensors, whole or with an index")
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file."""
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def _their_names(layout: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
@@ -240,25 +300,6 @@ def _join(names: Sequence[str], stored: Mapping[str, Tensor], files: Mapping[str
     return joined
 
 
-def _open_tensors(folder: Path, allow_pickle: bool) -> tuple[dict[str, Tensor], dict[str, Path]]:
-    """Return every tensor of a checkpoint by name, mapped from its file, and the files by name."""
-    for stem, suffix, read in (
-        ("model", "safetensors", _map_safetensors),
-        ("pytorch_model", "bin", _read_pickle),
-    ):
-        files = _list_files(folder, f"{stem}.{suffix}")
-        if files and (suffix == "safetensors" or allow_pickle):
-            found = {file: read(file) for file in files}
-            stored = {name: tensor for part in found.values() for name, tensor in part.items()}
-            return stored, {name: file for file, part in found.items() for name in part}
-        if files:
-            raise UserError(
-                f"{files[0]}: a pickle, which can run code when it is opened; convert it to "
-                "safetensors, or ask for it by name with allow_pickle"
-            )
-    raise UserError(f"{folder}: holds no model.safetensors, whole or with an index")
-
-
 def _list_files(folder: Path, name: str) -> list[Path]:
     index = folder / f"{name}.index.json"
     if index.exists():
@@ -293,16 +334,17 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _renamed(model: GLM, layout: str, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in model.state_dict().items():
-        if name == "head.weight" and model.config.tie_word_embeddings:
+def _renamed(
+    config: GLMConfig, state: Mapping[str, Tensor], layout: str, dtype: torch.dtype | None
+) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in state.items():
+        if name == "head.weight" and config.tie_word_embeddings:
             continue
-        names = _their_names(_LAYOUTS[layout], name)
-        for theirs, piece in zip(names, _split(model.config, names, tensor), strict=True):
+        for theirs, piece in stored_parts(config, layout, name, tensor).items():
             yield theirs, piece.detach().to(dtype or piece.dtype).contiguous().cpu()
 
 
-def _save_tensors(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:
+def _save_shards(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
     for name, tensor in tensors.items():
@@ -313,20 +355,15 @@ def _save_tensors(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int
         size += tensor.nbytes
         total += tensor.nbytes
     if len(shards) == 1:
-        _save_file(shards[0], folder / "model.safetensors")
+        save_tensors(shards[0], folder / "model.safetensors")
         return
     weight_map = {}
     for i, shard in enumerate(shards, start=1):
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
-        _save_file(shard, folder / file)
+        save_tensors(shard, folder / file)
         weight_map.update(dict.fromkeys(shard, file))
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     write_json(folder / "model.safetensors.index.json", index)
-
-
-def _save_file(tensors: dict[str, Tensor], path: Path) -> None:
-    save_file(tensors, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def _generation_config(config: GLMConfig, tokenizer: GLMTokenizer) -> dict[str, Any]:

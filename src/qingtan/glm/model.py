@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from qingtan.errors import UserError
 from qingtan.glm.cache import KVCache, Step, cached_mask, place
@@ -31,11 +32,13 @@ class GLMOutput:
         logits: (B, T, V), or of the tokens that were asked for: (B, t, V) of a slice, (N, V).
         hidden: (B, T, D) after the final norm.
         attentions: per layer (B, H, T, S) weights, when asked for.
+        layers: after each block (B, T, D), when asked for.
     """
 
     logits: Tensor
     hidden: Tensor
     attentions: tuple[Tensor, ...] = ()
+    layers: tuple[Tensor, ...] = ()
 
 
 class RMSNorm(nn.Module):
@@ -146,11 +149,17 @@ class Embedding(nn.Embedding):
 
 
 class GLM(nn.Module):
-    """The whole model. A new one is initialised by `initialize`; `checkpoint.load` fills one."""
+    """The whole model. A new one is initialised by `initialize`; `checkpoint.load` fills one.
+
+    Attributes:
+        activation_checkpointing: in training, compute each block again in the backward pass
+            instead of keeping what is inside it (1604.06174).
+    """
 
     def __init__(self, config: GLMConfig) -> None:
         super().__init__()
         self.config = config
+        self.activation_checkpointing = False
         self.embedding = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.final_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -165,8 +174,11 @@ class GLM(nn.Module):
         cache: KVCache | None = None,
         rows: Tensor | None = None,
         prefix: Tensor | None = None,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
         logits_at: Tensor | slice = slice(None),
         want_attentions: bool = False,
+        want_layers: bool = False,
     ) -> GLMOutput:
         """Run the model.
 
@@ -175,35 +187,54 @@ class GLM(nn.Module):
             cache: continues the sequences in it, and grows by these tokens.
             rows: (B,) the cache's rows that `tokens` belong to; all of them by default.
             prefix: a P-Tuning v2 prefix (L, 2, G, P, W) to learn; a cache holds its own.
+            mask: (B or 1, 1, T, T) bool, which of these tokens each may look at, without a cache;
+                causal by default. Every token may look at the prefix.
+            positions: (B or 1, T) int64 rotary positions, without a cache; from 0 up by default.
             logits_at: the tokens whose logits to compute: a slice of T, such as LAST, or a mask
                 (B, T) that picks N.
             want_attentions: return the attention weights too.
+            want_layers: return the stream after each block too.
 
         Raises:
-            UserError: the cache is too small, or both a cache and a prefix were given.
+            UserError: the cache is too small, or was given with a prefix, a mask or positions.
         """
         if cache is not None and prefix is not None:
             raise UserError("give the prefix to the cache, or to the model without a cache")
+        if cache is not None and (mask is not None or positions is not None):
+            raise UserError("a mask and positions are for sequences without a cache")
         length = tokens.shape[1]
-        step, mask = None, None
-        positions = torch.arange(length, device=tokens.device)[None]
+        step = None
+        if positions is None:
+            positions = torch.arange(length, device=tokens.device)[None]
         if cache is not None:
             step, positions = place(tokens, cache, rows)
             mask = cached_mask(step) if want_attentions or step.seen > length else None
         elif prefix is not None or want_attentions:
-            mask = _causal_mask(length, 0 if prefix is None else prefix.shape[3], tokens.device)
+            mask = causal_mask(length, tokens.device) if mask is None else mask
+            mask = mask if prefix is None else F.pad(mask, (prefix.shape[3], 0), value=True)
         rotary = rotary_table(self.config, positions)
         x = self.embedding(tokens)
-        attentions = []
+        attentions, layers = [], []
         for i, block in enumerate(self.layers):
-            x, weights = block(x, rotary, mask, i, cache, step, prefix, want_attentions)
+            arguments = (x, rotary, mask, i, cache, step, prefix, want_attentions)
+            if self.activation_checkpointing and self.training:
+                x, weights = checkpoint(block, *arguments, use_reentrant=False)
+            else:
+                x, weights = block(*arguments)
             attentions.append(weights)
+            if want_layers:
+                layers.append(x)
         if cache is not None and step is not None:
             cache.lengths[step.rows] += length
         hidden = self.final_norm(x)
         wanted = hidden[:, logits_at] if isinstance(logits_at, slice) else hidden[logits_at]
         logits = self.head(wanted)
-        return GLMOutput(logits, hidden, tuple(attentions) if want_attentions else ())
+        return GLMOutput(
+            logits,
+            hidden,
+            tuple(attentions) if want_attentions else (),
+            tuple(layers) if want_layers else (),
+        )
 
 
 def initialize(model: GLM, seed: int = 0) -> GLM:
@@ -248,11 +279,9 @@ def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
     return torch.cat((pairs.flatten(-2), passed), dim=-1)
 
 
-def _causal_mask(length: int, prefix_length: int, device: torch.device) -> Tensor:
-    """(1, 1, T, P + T): every token sees the prefix, itself and what came before."""
-    slots = torch.arange(length, device=device) + prefix_length
-    seen = torch.arange(prefix_length + length, device=device)
-    return (seen <= slots[:, None])[None, None]
+def causal_mask(length: int, device: torch.device) -> Tensor:
+    """(1, 1, T, T): every token sees itself and what came before."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
 
 
 def _attend_explicitly(

@@ -5,7 +5,7 @@ import time
 import uuid
 from typing import Any, Protocol
 
-from qingtan.chat import Answer
+from qingtan.engine.answer import Answer
 from qingtan.engine.engine import Usage
 from qingtan.glm.conversation import ToolCall
 

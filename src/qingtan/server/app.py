@@ -1,7 +1,7 @@
 """The server's application: the OpenAI API, and the console's page."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp
 
 from qingtan.chat import ChatGLM
+from qingtan.errors import UserError
 from qingtan.server.answers import ChatForm, Form, TextForm
 from qingtan.server.errors import ApiError, install_error_handlers
 from qingtan.server.guard import LOOPBACK_HOSTS, Guard
@@ -34,10 +35,14 @@ def create_app(
     """Return the application.
 
     Args:
-        model: answers the requests; the caller closes it.
-        name: the model's name in the API.
+        model: answers the requests; the caller closes it. Each of its adapters is a model of its
+            own in the API, by the adapter's name.
+        name: the model's name in the API; it answers without an adapter.
         hosts: names, without a port, that clients may call this server by.
         static_folder: the console's bundle; without one a page says how to build it.
+
+    Raises:
+        UserError: an adapter has the model's name.
     """
     app = _GuardedApp(hosts)
     install_error_handlers(app)
@@ -82,39 +87,45 @@ def _health(model: ChatGLM) -> APIRouter:
 
 def _api(model: ChatGLM, name: str) -> APIRouter:
     router = APIRouter()
-    created = int(time.time())
-    card = {"id": name, "object": "model", "created": created, "owned_by": "qingtan"}
+    cards = _cards(name, model.engine.runner.adapters)
+
+    def adapter_of(asked: str) -> str | None:
+        """Return the adapter that a model's name means; None for the model itself."""
+        _check_model(asked, cards)
+        return None if asked == name else asked
 
     @router.get("/models")
     async def list_models() -> dict[str, Any]:
-        """List the models, of which there is one."""
-        return {"object": "list", "data": [card]}
+        """List the models: the one that was loaded, and one for each of its adapters."""
+        return {"object": "list", "data": list(cards.values())}
 
     @router.get("/models/{model_id:path}")
     async def get_model(model_id: str) -> dict[str, Any]:
         """Return one model."""
-        _check_model(model_id, name)
-        return card
+        _check_model(model_id, cards)
+        return cards[model_id]
 
     @router.post("/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
         """Answer a conversation, with text or with calls of tools."""
-        _check_model(body.model, name)
+        adapter, tools = adapter_of(body.model), body.offered_tools()
         live = await begin(
             lambda listen: model.start_chat(
-                body.conversation(), listen, tools=body.offered_tools(), **body.sampling()
+                body.conversation(), listen, tools=tools, adapter=adapter, **body.sampling()
             )
         )
-        return await _respond(live, ChatForm(name), body, request)
+        return await _respond(live, ChatForm(body.model), body, request)
 
     @router.post("/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
-        """Continue a text."""
-        _check_model(body.model, name)
+        """Continue a text, or fill a blank in it."""
+        adapter, suffix = adapter_of(body.model), body.suffix
         live = await begin(
-            lambda listen: model.start_generate(body.prompt, listen, **body.sampling())
+            lambda listen: model.start_generate(
+                body.prompt, listen, suffix=suffix, adapter=adapter, **body.sampling()
+            )
         )
-        return await _respond(live, TextForm(name), body, request)
+        return await _respond(live, TextForm(body.model), body, request)
 
     return router
 
@@ -127,9 +138,19 @@ async def _respond(
     return JSONResponse(form.whole(await finish(live, request)))
 
 
-def _check_model(asked: str, name: str) -> None:
-    if asked != name:
-        message = f"there is no model {asked!r} here; this server has {name!r}"
+def _cards(name: str, adapters: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what /v1/models tells of the model and of each adapter, whose `parent` it is."""
+    if name in adapters:
+        raise UserError(f"an adapter and the model are both named {name!r}; rename the adapter")
+    card = {"object": "model", "created": int(time.time()), "owned_by": "qingtan"}
+    of_adapters = {adapter: {"id": adapter, **card, "parent": name} for adapter in adapters}
+    return {name: {"id": name, **card}} | of_adapters
+
+
+def _check_model(asked: str, known: Collection[str]) -> None:
+    if asked not in known:
+        has = ", ".join(map(repr, known))
+        message = f"there is no model {asked!r} here; this server has {has}"
         raise ApiError(404, message, param="model", code="model_not_found")
 
 

@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from qingtan.chat import Answer, OnProgress, Progress
+from qingtan.engine.answer import Answer, OnProgress, Progress
 from qingtan.engine.engine import Delta, Failed, Generation
 from qingtan.server.answers import Form, to_json
 from qingtan.server.errors import ApiError, to_api_error

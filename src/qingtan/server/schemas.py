@@ -184,5 +184,8 @@ class CompletionBody(_GenerationBody):
 
     prompt: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | list[str])]
     """One text, alone or as a list of one."""
+    suffix: str = ""
+    """The text after the blank that follows the prompt, for a model that was trained with blanks;
+    empty, the prompt is continued."""
     echo: Literal[False] = False
     best_of: Literal[1] = 1

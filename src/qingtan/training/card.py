@@ -12,13 +12,15 @@ from qingtan.provenance import Provenance, Step, render_sources
 
 # Recorded on a step of training or export as `bits_per_byte.<source>`.
 BITS_PREFIX = "bits_per_byte."
+# The cards by language.
+CARD_FILES = {"en": "README.md", "zh": "README.zh-CN.md"}
 
 
 def render_card(config: GLMConfig, provenance: Provenance, opening: str, language: str) -> str:
     """Return the card as Markdown.
 
     Args:
-        provenance: its last step is the export, with the held-out figures.
+        provenance: its last step is the training or the export, with the held-out figures.
         opening: what a person wrote of this model, Markdown.
         language: "en" or "zh".
     """

@@ -1,15 +1,21 @@
 """Bits per byte on held-out documents: the loss that can be compared across vocabularies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from qingtan.corpus.shards import Shard
-from qingtan.glm.model import GLM
-from qingtan.training.batches import IGNORED, Piece, cut, make_batch
+from qingtan.training.batches import Piece, cut, make_batch
+from qingtan.training.subject import Subject
+
+# Tokens of a forward pass that only measures.
+PASS_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,8 @@ class HeldOut:
         return self.bits / self.bytes
 
 
-@torch.inference_mode()
 def evaluate(
-    model: GLM, shards: Sequence[Shard], length: int, max_tokens: int
+    subject: Subject, shards: Sequence[Shard], length: int, max_tokens: int
 ) -> dict[str, HeldOut]:
     """Measure bits per byte by source.
 
@@ -46,16 +51,55 @@ def evaluate(
         length: tokens of a row.
         max_tokens: a source's evaluation ends with the document that reaches so many.
     """
-    was_training = model.training
-    model.eval()
     results = {}
     for source in dict.fromkeys(shard.source for shard in shards):
         pieces, size = _choose([s for s in shards if s.source == source], length, max_tokens)
         if pieces:
-            bits, tokens = _measure(model, pieces)
-            results[source] = HeldOut(bits, size, tokens)
-    model.train(was_training)
+            nats = float(measure_nats(subject, pieces).sum())
+            tokens = sum(int(piece.trained().sum()) for piece in pieces)
+            results[source] = HeldOut(nats / math.log(2), size, tokens)
     return results
+
+
+def measure_nats(subject: Subject, pieces: Sequence[Piece]) -> NDArray[np.float64]:
+    """Return each piece's Σ −ln p of its trained tokens, (pieces,), each in a row of its own.
+
+    Args:
+        pieces: of at least two tokens each.
+    """
+    nats = np.zeros(len(pieces))
+    # Pieces of like length go together, so that little is padded.
+    by_length = sorted(range(len(pieces)), key=lambda i: pieces[i].length)
+    with evaluating(subject):
+        while by_length:
+            longest = pieces[by_length[-1]].length - 1
+            count = max(1, PASS_TOKENS // longest)
+            chosen = by_length[-count:]
+            del by_length[-count:]
+            nats[chosen] = _row_nats(subject, [pieces[i] for i in chosen], longest)
+    return nats
+
+
+@contextmanager
+def evaluating(subject: Subject) -> Iterator[None]:
+    """Within it the subject is in evaluation mode; then in the mode that it was in before."""
+    was_training = subject.training
+    subject.eval()
+    try:
+        yield
+    finally:
+        subject.train(was_training)
+
+
+@torch.inference_mode()
+def _row_nats(subject: Subject, pieces: Sequence[Piece], length: int) -> NDArray[np.float64]:
+    device = next(subject.parameters()).device
+    batch = make_batch([[piece] for piece in pieces], length).to(device)
+    logits = subject(batch).logits.float()
+    losses = F.cross_entropy(logits, batch.labels[batch.kept], reduction="none").cpu().double()
+    rows = batch.kept.nonzero()[:, 0].cpu()
+    sums: NDArray[np.float64] = torch.zeros(len(pieces)).double().index_add(0, rows, losses).numpy()
+    return sums
 
 
 def _choose(shards: Sequence[Shard], length: int, max_tokens: int) -> tuple[list[Piece], int]:
@@ -72,21 +116,3 @@ def _choose(shards: Sequence[Shard], length: int, max_tokens: int) -> tuple[list
             if tokens >= max_tokens:
                 return pieces, size
     return pieces, size
-
-
-def _measure(model: GLM, pieces: Sequence[Piece]) -> tuple[float, int]:
-    device = model.embedding.weight.device
-    nats, tokens = 0.0, 0
-    # Pieces of like length go together, so that little is padded.
-    by_length = sorted(pieces, key=lambda piece: piece.length)
-    while by_length:
-        longest = by_length[-1].length - 1
-        count = max(1, 4096 // longest)
-        batch = make_batch([[piece] for piece in by_length[-count:]], longest)
-        del by_length[-count:]
-        labels = batch.labels.to(device)
-        logits = model(batch.tokens.to(device), logits_at=labels != IGNORED).logits
-        kept = labels[labels != IGNORED]
-        nats += float(F.cross_entropy(logits.float(), kept, reduction="sum"))
-        tokens += len(kept)
-    return nats / math.log(2), tokens

@@ -15,15 +15,20 @@ from qingtan.glm.checkpoint import (
     load_tokenizer,
     write_model,
 )
+from qingtan.glm.lora import merge_lora
+from qingtan.glm.lora_files import load_lora
+from qingtan.glm.model import GLM
+from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
-from qingtan.provenance import Provenance, Step
-from qingtan.training.card import BITS_PREFIX, render_card
-from qingtan.training.evaluation import HeldOut, evaluate
-from qingtan.training.run import MODEL_FOLDER, RECIPE_FILE
+from qingtan.provenance import PROVENANCE_FILE, Provenance, Step
+from qingtan.training.card import BITS_PREFIX, CARD_FILES, render_card
+from qingtan.training.evaluation import evaluate
+from qingtan.training.run import ADAPTER_FOLDER, MODEL_FOLDER, RECIPE_FILE
+from qingtan.training.subject import Subject
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# The cards by language, and the words of a person that open each.
-CARDS = {"en": ("README.md", "about.md"), "zh": ("README.zh-CN.md", "about.zh-CN.md")}
+# The words of a person that open each card.
+OPENINGS = {"en": "about.md", "zh": "about.zh-CN.md"}
 
 
 def export(
@@ -39,7 +44,8 @@ def export(
 ) -> Path:
     """Write a run's model as a checkpoint with its provenance and a card in both languages.
 
-    The checkpoint is measured as it is stored: bits per byte on the validation documents of every
+    Of a run that trained LoRA, the base with the adapter merged into it is written. The checkpoint
+    is measured as it is stored: bits per byte on the validation documents of every
     source of the run's corpus, whether the run drew on it or not.
 
     Args:
@@ -52,19 +58,17 @@ def export(
         replace: replace a checkpoint that is there.
 
     Raises:
-        UserError: the run is not finished, a name is unknown, or the folder is in the way.
+        UserError: the run is not finished, or trained a prefix, which cannot be merged; a name is
+            unknown, or the folder is in the way.
     """
     run = Path(run)
-    source = run / MODEL_FOLDER
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
-    if not (source / CONFIG_FILE).exists():
-        raise UserError(f"{run}: holds no finished model; let the run end, with --resume if needed")
     recipe = read_json(run / RECIPE_FILE)
-    openings = {name: _read_opening(about, name, Path(folder)) for _, name in CARDS.values()}
-    model = load_model(source)
+    openings = {name: _read_opening(about, name, Path(folder)) for name in OPENINGS.values()}
+    model, tokenizer, source = _open_result(run, recipe)
     with new_folder(folder, CONFIG_FILE, replace) as partial:
-        write_model(model, load_tokenizer(source), partial, layout, DTYPES[dtype])
+        write_model(model, tokenizer, partial, layout, DTYPES[dtype])
         generation = read_json(partial / GENERATION_FILE)
         generation["repetition_penalty"] = repetition_penalty
         write_json(partial / GENERATION_FILE, generation)
@@ -73,20 +77,38 @@ def export(
         provenance = Provenance.read(source).with_step(step)
         provenance.write(partial)
         write_json(partial / RECIPE_FILE, recipe)
-        for language, (card, opening) in CARDS.items():
-            text = render_card(model.config, provenance, openings[opening], language)
-            write_text(partial / card, text)
+        for language, card in CARD_FILES.items():
+            opening = openings[OPENINGS[language]]
+            write_text(partial / card, render_card(model.config, provenance, opening, language))
     print(tr("The model is", "模型已写入"), folder)
     for name, value in figures.items():
         print(f"  {name.removeprefix(BITS_PREFIX):24} {value:.3f} bits/byte")
     return Path(folder)
 
 
+def _open_result(run: Path, recipe: dict[str, Any]) -> tuple[GLM, GLMTokenizer, Path]:
+    """Return a run's model, adapters merged, its tokenizer, and the folder of the result."""
+    model, adapter = run / MODEL_FOLDER, run / ADAPTER_FOLDER
+    if (model / CONFIG_FILE).exists():
+        return load_model(model), load_tokenizer(model), model
+    if not (adapter / PROVENANCE_FILE).exists():
+        raise UserError(f"{run}: holds no finished model; let the run end, with --resume if needed")
+    if recipe["prefix"]:
+        raise UserError(
+            f"{run}: trained a prefix, which cannot be merged into a model; give {adapter} away "
+            "as it is, beside its base"
+        )
+    base = recipe["model"]["start"]
+    merged = load_model(base, dtype=torch.float32)
+    load_lora(merged, ADAPTER_FOLDER, adapter)
+    return merge_lora(merged, ADAPTER_FOLDER), load_tokenizer(base), adapter
+
+
 def _measure(checkpoint: Path, recipe: dict[str, Any], max_tokens: int) -> dict[str, float]:
     corpus = Corpus.open(recipe["data"]["corpus"])
     model = load_model(checkpoint, dtype=torch.float32)
     length = model.config.max_position_embeddings
-    results: dict[str, HeldOut] = evaluate(model, corpus.select("valid"), length, max_tokens)
+    results = evaluate(Subject(model), corpus.select("valid"), length, max_tokens)
     return {f"{BITS_PREFIX}{name}": round(r.bits_per_byte, 4) for name, r in results.items()}
 
 

@@ -1,61 +1,23 @@
-"""The training recipe: one TOML file a run."""
+"""The training recipe: one TOML file a run. What is learnt follows from its tables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, model_validator
+from pydantic import Field, model_validator
 
 from qingtan.recipe import Recipe
-
-
-class ModelTable(Recipe):
-    """`[model]`: what is trained. Give `size` for a new model, or `start` to go on from one."""
-
-    size: str | None = None
-    """A named size, such as "laptop"; its vocabulary is the corpus's, rounded up to 64 rows."""
-    start: Path | None = None
-    """A checkpoint's folder to start from."""
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "ModelTable":
-        if (self.size is None) == (self.start is None):
-            raise ValueError("give either size or start")
-        return self
-
-
-class DataTable(Recipe):
-    """`[data]`: which documents, in what sequences."""
-
-    corpus: Path
-    """The folder that `qingtan corpus build` made."""
-    sources: dict[str, NonNegativeFloat] | None = None
-    """How often each source is read in an epoch, by name; 0.5 draws half of its documents, anew
-    each time. By default as the corpus's recipe says with `epochs` or `weight`."""
-    sequence_length: int = Field(default=1024, ge=8)
-    """Tokens in a row; documents are packed into rows by best fit."""
-
-
-class OptimizerTable(Recipe):
-    """`[optimizer]`: how weights move."""
-
-    name: Literal["muon", "adamw"] = "muon"
-    """muon: Muon for the matrices of the blocks, AdamW for embedding, head, norms and biases."""
-    learning_rate: float = Field(default=3e-3, gt=0)
-    """The highest; Muon's updates are scaled to AdamW's size, so that one rate suits both."""
-    weight_decay: float = Field(default=0.1, ge=0)
-    """On matrices of the blocks only."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's."""
-    momentum: float = Field(default=0.95, ge=0, lt=1)
-    """Muon's."""
-    clip_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm."""
-    warmup_steps: int = Field(default=40, ge=0)
-    """Steps of linear rise."""
-    decay_share: float = Field(default=0.65, ge=0, le=1)
-    """The last part of the steps, in which the rate falls linearly."""
-    final_share: float = Field(default=0.05, ge=0, le=1)
-    """Where it falls to, as a share of the highest."""
+from qingtan.training.tables import (
+    DataTable,
+    DistillationTable,
+    InfillingTable,
+    LoRATable,
+    ModelTable,
+    OptimizerTable,
+    PreferenceTable,
+    PrefixTable,
+    PrivacyTable,
+    SamplesTable,
+)
 
 
 class TrainRecipe(Recipe):
@@ -65,7 +27,14 @@ class TrainRecipe(Recipe):
     """The run's folder."""
     model: ModelTable
     data: DataTable
+    infilling: InfillingTable | None = None
+    lora: LoRATable | None = None
+    prefix: PrefixTable | None = None
+    preference: PreferenceTable | None = None
+    distillation: DistillationTable | None = None
+    privacy: PrivacyTable | None = None
     optimizer: OptimizerTable = OptimizerTable()
+    samples: SamplesTable | None = None
     steps: int = Field(ge=1)
     """Updates of the weights."""
     batch_tokens: int = Field(default=16_384, ge=1)
@@ -75,30 +44,88 @@ class TrainRecipe(Recipe):
     seed: int = 0
     """For the initial weights and the order of the documents."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one. On a GPU the products are bf16, on a CPU float32."""
+    """auto: a GPU where there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products; auto: bfloat16 on a GPU, float32 on a CPU."""
     compile: bool = False
     """Compile the model with torch.compile; needs a C++ compiler on a CPU."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run's folder."""
     checkpoint_every: int = Field(default=200, ge=1)
     """Steps between checkpoints; the last two are kept."""
     evaluate_every: int = Field(default=500, ge=1)
     """Steps between evaluations on the validation documents; the last step always is one."""
     evaluation_tokens: int = Field(default=50_000, ge=1)
     """Validation tokens of each source to evaluate on, whole documents, at most."""
+    forgetting_items: int = Field(default=50, ge=0)
+    """A run that starts from a model measures, before and after, all validation documents of the
+    corpus and so many four-way questions of each source; 0 leaves the comparison out."""
+    spike_nats: float = Field(default=3.0, ge=0)
+    """Stop when the loss is so far above the median of the last 50 steps; 0 never stops for it."""
 
     @model_validator(mode="after")
-    def _check_batch(self) -> "TrainRecipe":
+    def _check_batch(self) -> Self:
         if self.micro_batch_tokens < self.data.sequence_length:
             raise ValueError("micro_batch_tokens is less than one row of data.sequence_length")
         if self.batch_tokens < self.micro_batch_tokens:
             raise ValueError("batch_tokens is less than micro_batch_tokens")
+        if self.preference and self.batch_tokens < 2 * self.data.sequence_length:
+            raise ValueError("batch_tokens is less than one pair of rows, which preference needs")
         return self
+
+    @model_validator(mode="after")
+    def _check_tables(self) -> Self:
+        if self.lora and self.prefix:
+            raise ValueError("lora, prefix: a run trains one of the two")
+        if self.preference and self.distillation:
+            raise ValueError("preference, distillation: a run has one of the two")
+        if self.adapter and self.model.start is None:
+            raise ValueError(f"{self.adapter}: needs model.start, the base that it is trained on")
+        if self.preference:
+            self._check_preference()
+        if self.privacy:
+            self._check_privacy()
+        return self
+
+    def _check_preference(self) -> None:
+        if self.model.start is None:
+            raise ValueError("preference: needs model.start, a model that answers already")
+        if self.data.sources is not None:
+            raise ValueError("data.sources: preference learns from its pairs, not from documents")
+        if self.infilling:
+            raise ValueError("infilling: preference learns from its pairs, not from documents")
+
+    def _check_privacy(self) -> None:
+        """Refuse whatever would make of (ε, δ) an empty promise."""
+        others = {
+            "preference": self.preference,
+            "distillation": self.distillation,
+            "infilling": self.infilling,
+        }
+        if names := [name for name, table in others.items() if table]:
+            raise ValueError(f"privacy: is not accounted for with {', '.join(names)}")
+        if not self.lora:
+            raise ValueError("privacy: needs lora; the guarantee is computed for its weights only")
+        if self.optimizer.name == "muon":
+            raise ValueError("optimizer.name: privacy is accounted for with adamw only")
+        if any(weight not in (0, 1) for weight in (self.data.sources or {}).values()):
+            raise ValueError(
+                "data.sources: privacy needs each source to count 1 or 0; a document that is read "
+                "more often than others would be protected less than promised"
+            )
+
+    @property
+    def adapter(self) -> Literal["lora", "prefix"] | None:
+        """Which adapter is trained; None trains the whole model."""
+        return "lora" if self.lora else "prefix" if self.prefix else None
 
     @property
     def micro_batch_rows(self) -> int:
-        """Rows in a forward pass."""
-        return self.micro_batch_tokens // self.data.sequence_length
+        """Rows in a forward pass; an even number for pairs."""
+        rows = self.micro_batch_tokens // self.data.sequence_length
+        return max(2, rows - rows % 2) if self.preference else rows
 
     @property
     def accumulation(self) -> int:

@@ -2,13 +2,18 @@
 
 recipe.json                     the recipe with its overrides
 metrics.jsonl                   one line each `log_every` steps and each evaluation
-loss.png                        the same as a picture
+samples.jsonl                   what the model wrote at some steps
+skipped.jsonl                   sequences that are not trained on, and why
+forgetting.json                 what a model could before it was tuned, and after
+report.html                     all of it as a page
 checkpoints/step-00000200/      a checkpoint in the usual layout, and `trainer.pt`
-model/                          the finished model, with `provenance.json`
+model/ or adapter/              the finished model or adapter, with `provenance.json`
 """
 
 import json
 import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +21,55 @@ import torch
 
 from qingtan.errors import UserError
 from qingtan.files import new_folder, read_json, write_json, write_text
-from qingtan.glm.checkpoint import write_model
-from qingtan.glm.model import GLM
-from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.training.batches import Skipped
 from qingtan.training.recipe import TrainRecipe
+from qingtan.training.report.write import write_report
 
 KEPT_CHECKPOINTS = 2
 STATE_FILE = "trainer.pt"
 RECIPE_FILE = "recipe.json"
+METRICS_FILE = "metrics.jsonl"
+SAMPLES_FILE = "samples.jsonl"
+SKIPPED_FILE = "skipped.jsonl"
 MODEL_FOLDER = "model"
+ADAPTER_FOLDER = "adapter"
 
 
 class Run:
-    """The folder of one run."""
+    """The folder of one run.
+
+    Attributes:
+        folder: the run's.
+        result: where the finished model or adapter goes.
+    """
 
     def __init__(self, recipe: TrainRecipe) -> None:
         self.recipe = recipe
         self.folder = recipe.output
-        self.metrics = self.folder / "metrics.jsonl"
-        self.model = self.folder / MODEL_FOLDER
+        self.result = self.folder / (ADAPTER_FOLDER if recipe.adapter else MODEL_FOLDER)
+        self._metrics = self.folder / METRICS_FILE
+        self._samples = self.folder / SAMPLES_FILE
         self._checkpoints = self.folder / "checkpoints"
 
-    def start(self) -> None:
-        """Make the folder.
+    def check_free(self) -> None:
+        """Make sure that there is no run yet.
 
         Raises:
-            UserError: there is a run in it already.
+            UserError: there is one.
         """
         if self.folder.exists():
             raise UserError(
                 f"{self.folder}: holds a run already; go on with --resume, or remove it"
             )
+
+    def start(self, skipped: Iterable[Skipped]) -> None:
+        """Make the folder, and name in it what will not be trained on."""
         self.folder.mkdir(parents=True)
+        write_text(self.folder / SKIPPED_FILE, "".join(_line(asdict(each)) for each in skipped))
         write_json(self.folder / RECIPE_FILE, self.recipe.model_dump(mode="json"))
 
-    def resume(self) -> Path | None:
-        """Return the newest checkpoint, and cut the metrics back to it; None starts anew.
+    def newest_checkpoint(self) -> Path | None:
+        """Return the checkpoint to go on from; None where the run has not come to one.
 
         Raises:
             UserError: there is no run, it is finished, or its recipe was another one.
@@ -63,38 +81,56 @@ class Run:
                 f"{self.folder}: the run was started with another recipe; changed: "
                 f"{', '.join(changed)}"
             )
-        if self.model.exists():
-            raise UserError(f"{self.folder}: the run is finished; the model is {self.model}")
-        checkpoints = sorted(self._checkpoints.glob("step-*"))
-        newest = checkpoints[-1] if checkpoints else None
-        step = int(newest.name.removeprefix("step-")) if newest else 0
-        kept = [entry for entry in self.read_metrics() if entry["step"] <= step]
-        write_text(self.metrics, "".join(_line(entry) for entry in kept))
-        return newest
+        if self.result.exists():
+            raise UserError(f"{self.folder}: the run is finished; its result is {self.result}")
+        return max(self._checkpoints.glob("step-*"), default=None)
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl; a last line that was cut off is left out."""
-        if not self.metrics.exists():
-            return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    def cut_back(self, step: int) -> None:
+        """Forget what was noted after a step."""
+        for path in (self._metrics, self._samples):
+            kept = [entry for entry in read_lines(path) if entry["step"] <= step]
+            write_text(path, "".join(map(_line, kept)))
 
     def log(self, **entry: Any) -> None:
         """Append a line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(_line(entry))
+        _append(self._metrics, entry)
+
+    def log_samples(self, step: int, samples: list[dict[str, str]]) -> None:
+        """Append what the model wrote at a step."""
+        _append(self._samples, {"step": step, "samples": samples})
 
     def save_checkpoint(
-        self, step: int, model: GLM, tokenizer: GLMTokenizer, state: dict[str, Any]
-    ) -> Path:
-        """Write model and trainer state, whole or not at all; keep the newest ones only."""
+        self, step: int, write: Callable[[Path], None], state: dict[str, Any]
+    ) -> None:
+        """Write a checkpoint, whole or not at all; keep the newest ones only.
+
+        Args:
+            write: writes the model or the adapter into a folder.
+            state: what else there is to go on from.
+        """
         folder = self._checkpoints / f"step-{step:08d}"
         with new_folder(folder, STATE_FILE, replace=True) as partial:
-            write_model(model, tokenizer, partial)
+            write(partial)
             torch.save(state, partial / STATE_FILE)
         for old in sorted(self._checkpoints.glob("step-*"))[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
-        return folder
+
+    def report(self) -> None:
+        """Bring report.html up to date."""
+        write_report(self.folder)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of JSON; a last line that was cut off is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _append(path: Path, entry: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(_line(entry))
 
 
 def _line(entry: dict[str, Any]) -> str:

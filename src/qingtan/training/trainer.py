@@ -1,40 +1,42 @@
-"""The trainer: one loop for pretraining and for supervised fine-tuning.
+"""The trainer: one loop for every objective, on one device or several.
 
-What is learned follows from the data: every token of a text, and the answers of a conversation.
+What is learned follows from the recipe and the data: every token of a text, the answers of a
+conversation, the better of two answers, or a teacher's distribution.
 """
 
 import signal
-import time
-from collections import deque
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
-from qingtan.files import new_folder
-from qingtan.glm.checkpoint import CONFIG_FILE, load_model, load_tokenizer, write_model
-from qingtan.glm.config import GLMConfig
-from qingtan.glm.conversation import stop_ids
-from qingtan.glm.model import GLM, initialize
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
-from qingtan.provenance import Provenance, Step, checkpoint_provenance, merge
-from qingtan.training.batches import IGNORED, Batch, PackedRows
-from qingtan.training.evaluation import HeldOut, evaluate
-from qingtan.training.optimizer import Optimizer, rate_share
-from qingtan.training.plot import plot_losses
+from qingtan.training.batches import Batch
+from qingtan.training.examination import Examination
+from qingtan.training.gradients import Gradients, MeanGradients
+from qingtan.training.objective import Loss
+from qingtan.training.optimizer import Average, Optimizer, rate_share
+from qingtan.training.parallel import Processes, joined
+from qingtan.training.progress import Progress
 from qingtan.training.recipe import TrainRecipe
+from qingtan.training.result import Result
 from qingtan.training.run import STATE_FILE, Run
-
-# Steps over which the shown speed is averaged.
-SPEED_WINDOW = 20
+from qingtan.training.setup import (
+    build_objective,
+    build_source,
+    build_subject,
+    choose_device,
+    choose_precision,
+)
+from qingtan.training.watch import Watch
 
 
 class Interrupted(Exception):  # noqa: N818  (no error: the user asked for it)
@@ -42,252 +44,289 @@ class Interrupted(Exception):  # noqa: N818  (no error: the user asked for it)
 
 
 def train(recipe: TrainRecipe, resume: bool = False) -> Path:
-    """Run a recipe to its end, and return the folder of the finished model.
+    """Run a recipe to its end, and return the folder of the finished model or adapter.
+
+    Started by torchrun, its processes share the work.
 
     Args:
         resume: go on from the newest checkpoint; the losses are those of an unbroken run.
 
     Raises:
-        UserError: the recipe does not fit the data, or the run's folder is in the way.
+        UserError: the recipe does not fit the data, the run's folder is in the way, or the loss
+            went wrong.
         Interrupted: after Ctrl-C, with a checkpoint written.
     """
-    return Trainer(recipe, resume).run()
+    with joined() as processes:
+        return Trainer(recipe, processes, resume).run()
 
 
 class Trainer:
     """The state of a run, and its loop."""
 
-    def __init__(self, recipe: TrainRecipe, resume: bool = False) -> None:
+    def __init__(self, recipe: TrainRecipe, processes: Processes, resume: bool) -> None:
+        _check_processes(recipe, processes)
         self.recipe = recipe
-        self.device = _choose_device(recipe.device)
-        self.corpus = Corpus.open(recipe.data.corpus)
-        self.tokenizer = GLMTokenizer.from_file(self.corpus.tokenizer_path)
-        self.sources = recipe.data.sources or self.corpus.epochs
-        self.rows = PackedRows(
-            self.corpus.select("train", list(self.sources)),
-            self.sources,
-            recipe.data.sequence_length,
-            recipe.seed,
-        )
+        self.processes = processes
+        self.device = choose_device(recipe.device)
+        self.precision = choose_precision(recipe.precision, self.device)
+        corpus = Corpus.open(recipe.data.corpus)
+        tokenizer = GLMTokenizer.from_file(corpus.tokenizer_path)
+        sources = recipe.data.sources or corpus.epochs
         self.folder = Run(recipe)
-        checkpoint = self.folder.resume() if resume else None
-        self.model = self._build_model(checkpoint).to(self.device).train()
-        self.optimizer = Optimizer(self.model, recipe.optimizer)
-        self.step, self.seconds = 0, 0.0
+        checkpoint = self.folder.newest_checkpoint() if resume else None
+        if not resume:
+            self.folder.check_free()
+        self.source = build_source(recipe, corpus, tokenizer, sources)
+        subject = build_subject(recipe, corpus, tokenizer, checkpoint).to(self.device)
+        self.objective = build_objective(
+            recipe, corpus, tokenizer, sources, subject, self.device
+        )
+        if self.objective.learned is not None:
+            subject.learned = self.objective.learned.to(self.device)
+        self.result = Result(recipe, corpus, tokenizer, sources, subject, processes)
+        self.subject = processes.shard(subject)
+        if recipe.compile:
+            for block in subject.model.layers:
+                block.compile()
+        name = recipe.optimizer.name
+        if name == "auto":
+            name = "adamw" if recipe.adapter else "muon"
+        self.optimizer = Optimizer(self.subject, recipe.optimizer, name)
+        decay = recipe.optimizer.average_decay
+        self.average = Average(self.subject, decay) if decay else None
+        self.gradients: Gradients = MeanGradients(
+            self.subject, processes, recipe.optimizer.clip_norm
+        )
+        self.watch = Watch(recipe.spike_nats)
+        self.step = 0
+        self.progress = Progress(
+            recipe, self.folder, subject.model.config, processes, self.device, self.precision
+        )
+        self.examination = Examination(
+            recipe, corpus, tokenizer, sources, self.source, self.objective
+        )
         if checkpoint:
             self._load_state(checkpoint)
-        if not resume:
-            self.folder.start()
-        self._loss = self._compiled(self._micro_loss)
+        self._open_folder(resume)
 
     def run(self) -> Path:
-        """Train from the current step to the last, evaluate, and write the model."""
+        """Train from the current step to the last, evaluate, and write the result."""
         self._announce()
-        with _held_back_interrupt() as interrupted:
-            for batch in self._progress():
-                self._train_step(batch)
-                if interrupted():
+        if self.step == 0:
+            self._examine_before()
+        with _held_back_signals() as stopped:
+            batches = self.source.batches(self.recipe.batch_rows, skip=self.step)
+            for _ in self.progress.steps(self.step):
+                if self._train_step(next(batches), stopped()):
                     self._checkpoint()
                     raise Interrupted(f"{self.folder.folder}: step {self.step}")
+                self._look_around()
         return self._finish()
 
-    def _build_model(self, checkpoint: Path | None) -> GLM:
-        table = self.recipe.model
-        start = checkpoint or table.start
-        if start:
-            model = load_model(start, dtype=torch.float32)
-            self._check_start(start, model.config)
-        else:
-            rows = -(-self.tokenizer.vocab_size // 64) * 64
-            eos = stop_ids(self.tokenizer)
-            config = GLMConfig.named(table.size or "", vocab_size=rows, eos_token_id=eos)
-            model = initialize(GLM(config), self.recipe.seed)
-        if model.config.max_position_embeddings < self.recipe.data.sequence_length:
-            raise UserError(
-                f"data.sequence_length {self.recipe.data.sequence_length} is more than the "
-                f"model's context of {model.config.max_position_embeddings}"
-            )
-        return model
-
-    def _check_start(self, start: Path, config: GLMConfig) -> None:
-        if load_tokenizer(start).model != self.tokenizer.model:
-            raise UserError(
-                f"{start}: has another tokenizer than the corpus {self.corpus.path}; build the "
-                "corpus with the model's tokenizer.model"
-            )
-        if config.vocab_size < self.tokenizer.vocab_size:
-            raise UserError(
-                f"{start}: has {config.vocab_size} rows of embeddings, but its tokenizer has "
-                f"{self.tokenizer.vocab_size} tokens"
-            )
-
-    def _load_state(self, checkpoint: Path) -> None:
-        state = torch.load(checkpoint / STATE_FILE, weights_only=True)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-
-    def _compiled(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return torch.compile(function) if self.recipe.compile else function
-
-    def _micro_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """Return the sum of the losses of the labelled tokens, in nats."""
-        kept = labels != IGNORED
-        logits = self.model(tokens, logits_at=kept).logits
-        return F.cross_entropy(logits.float(), labels[kept], reduction="sum")
-
-    def _progress(self) -> Iterator[Batch]:
-        """Yield the batches from the current step on, under a bar with speed and time left."""
-        recipe = self.recipe
-        batches = self.rows.batches(recipe.batch_rows, skip=self.step)
-        steps = range(self.step, recipe.steps)
-        with tqdm(steps, initial=self.step, total=recipe.steps, unit="step") as self._bar:
-            self._times: deque[float] = deque([time.monotonic()], SPEED_WINDOW + 1)
-            for _ in self._bar:
-                yield next(batches)
-
-    def _train_step(self, batch: Batch) -> None:
-        recipe = self.recipe
-        labelled = int((batch.labels != IGNORED).sum())
-        total = 0.0
-        size = recipe.micro_batch_rows
-        for tokens, labels in zip(batch.tokens.split(size), batch.labels.split(size), strict=True):
-            with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
-                loss = self._loss(tokens.to(self.device), labels.to(self.device))
-            # Every labelled token of the update counts the same, wherever it stands.
-            (loss / labelled).backward()
-            total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimizer.clip_norm)
+    def _train_step(self, batch: Batch, stopped: bool) -> bool:
+        """Update the weights; return whether any process was asked to stop."""
+        recipe, processes = self.recipe, self.processes
+        # Dropout and the like depend on the step alone, so that a resumed run repeats it.
+        torch.manual_seed(_seed_of(recipe.seed, self.step, processes.rank))
+        batch = self.objective.prepare(self.subject, batch, self.step)
+        count = self.objective.count(batch)
+        parts: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
+        for micro in processes.share(batch.split(recipe.micro_batch_rows)):
+            loss = self._forward(micro)
+            self.gradients.add(loss.total, count)
+            for name, value in {"loss": loss.total, **loss.parts}.items():
+                parts[name] = parts.get(name, 0) + value.detach()
+        norm = self.gradients.finish()
+        *sums, stops = processes.sum([*(float(value) for value in parts.values()), float(stopped)])
+        means = dict(zip(parts, (total / max(1, count) for total in sums), strict=True))
+        self.watch.check(self.step + 1, means["loss"], norm, batch)
         share = rate_share(self.step, recipe.steps, recipe.optimizer)
         self.optimizer.step(share)
         self.step += 1
-        self._report(total / labelled, float(norm), share * recipe.optimizer.learning_rate)
+        if self.average:
+            self.average.update(self.step)
+        rate = share * recipe.optimizer.learning_rate
+        self.progress.report(self.step, means.pop("loss"), means, norm, rate)
+        return stops > 0
 
-    def _report(self, loss: float, norm: float, rate: float) -> None:
-        recipe = self.recipe
-        self._times.append(time.monotonic())
-        self.seconds += self._times[-1] - self._times[-2]
-        steps = len(self._times) - 1
-        speed = steps * self._batch_tokens / (self._times[-1] - self._times[0])
-        self._bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s")
-        if self.step % recipe.log_every == 0 or self.step in (1, recipe.steps):
-            self.folder.log(
-                step=self.step,
-                tokens=self._tokens_seen,
-                loss=loss,
-                gradient_norm=norm,
-                learning_rate=rate,
-                tokens_per_second=round(speed),
-                seconds=round(self.seconds, 1),
-            )
-        if self.step < recipe.steps:
-            if self.step % recipe.evaluate_every == 0:
-                self._evaluate()
-            if self.step % recipe.checkpoint_every == 0:
-                self._checkpoint()
+    def _forward(self, batch: Batch) -> Loss:
+        lower = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision) if lower else nullcontext():
+            return self.objective.loss(self.subject, batch.to(self.device))
+
+    def _look_around(self) -> None:
+        """Do what is due between two steps."""
+        recipe, step = self.recipe, self.step
+        if step == recipe.steps:
+            return
+        samples = recipe.samples
+        if samples and step % samples.every == 0:
+            self._write_samples()
+        if step % recipe.evaluate_every == 0:
+            self._evaluate()
+        if step % recipe.checkpoint_every == 0:
+            self._checkpoint()
+        self.progress.pause()
+
+    def _evaluate(self) -> dict[str, float]:
+        with self._averaged():
+            entry = self.examination.evaluate(self.subject)
+        self.progress.note(self.step, {"tokens": self.step * self._batch_tokens, **entry})
+        figures: dict[str, float] = entry["bits_per_byte"]
+        return figures
+
+    def _write_samples(self) -> None:
+        with self._averaged():
+            samples = self.examination.samples(self.subject)
+        if self.processes.is_first:
+            self.folder.log_samples(self.step, samples)
+
+    def _examine_before(self) -> None:
+        if not self.examination.compares:
+            return
+        self.progress.say(tr("Measuring the model before tuning …", "正在测量调优前的模型……"))
+        standing = self.examination.stand(self.subject)
+        if self.processes.is_first:
+            self.examination.write_before(self.folder.folder, standing)
+
+    def _checkpoint(self) -> None:
+        state = {
+            "step": self.step,
+            "seconds": self.progress.seconds,
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "watch": self.watch.state(),
+            "parameters": self.result.beside_the_model(),
+        }
+        write = self.result.writer()
+        if self.processes.is_first:
+            self.folder.save_checkpoint(self.step, write, state)
+            self.folder.report()
+        self.processes.wait()
+
+    def _load_state(self, checkpoint: Path) -> None:
+        state: dict[str, Any] = torch.load(checkpoint / STATE_FILE, weights_only=True)
+        self.step = state["step"]
+        self.progress.seconds = state["seconds"]
+        self.result.take_up(state["parameters"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.watch.load(state["watch"])
+
+    def _open_folder(self, resume: bool) -> None:
+        if self.processes.is_first:
+            if resume:
+                self.folder.cut_back(self.step)
+            else:
+                self.folder.start(self.source.skipped)
+        self.processes.wait()
+
+    def _finish(self) -> Path:
+        if self.recipe.samples:
+            self._write_samples()
+        figures = self._evaluate()
+        with self._averaged():
+            comparison = self._examine_after()
+            write = self.result.writer()
+        if self.processes.is_first:
+            facts = {
+                "steps": self.recipe.steps,
+                "tokens": self.step * self._batch_tokens,
+                "hours": round(self.progress.seconds / 3600, 2),
+            }
+            self.result.finish(self.folder.result, write, facts, figures)
+            self.folder.report()
+        self.processes.wait()
+        for name, value in figures.items():
+            self.progress.say(f"  {name:24} {value:.3f} bits/byte")
+        self.progress.say(comparison)
+        self.progress.say(f"{tr('The result is', '结果已写入')} {self.folder.result}")
+        return self.folder.result
+
+    def _examine_after(self) -> str:
+        if not self.examination.compares:
+            return ""
+        standing = self.examination.stand(self.subject)
+        if not self.processes.is_first:
+            return ""
+        return self.examination.compare(self.folder.folder, standing)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within it the weights are their average, where the recipe keeps one."""
+        with self.average.in_place() if self.average else nullcontext():
+            yield
 
     @property
     def _batch_tokens(self) -> int:
         return self.recipe.batch_rows * self.recipe.data.sequence_length
 
-    @property
-    def _tokens_seen(self) -> int:
-        return self.step * self._batch_tokens
-
-    def _evaluate(self) -> dict[str, HeldOut]:
-        results = evaluate(
-            self.model,
-            self.corpus.select("valid", list(self.sources)),
-            self.recipe.data.sequence_length,
-            self.recipe.evaluation_tokens,
-        )
-        figures = {name: round(result.bits_per_byte, 4) for name, result in results.items()}
-        self.folder.log(step=self.step, tokens=self._tokens_seen, bits_per_byte=figures)
-        # The pause is no part of the speed.
-        self._times.clear()
-        self._times.append(time.monotonic())
-        return results
-
-    def _checkpoint(self) -> None:
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "optimizer": self.optimizer.state_dict(),
-        }
-        self.folder.save_checkpoint(self.step, self.model, self.tokenizer, state)
-        plot_losses(self.folder.read_metrics(), self.folder.folder / "loss.png")
-        self._times.clear()
-        self._times.append(time.monotonic())
-
-    def _finish(self) -> Path:
-        results = self._evaluate()
-        plot_losses(self.folder.read_metrics(), self.folder.folder / "loss.png")
-        with new_folder(self.folder.model, CONFIG_FILE) as partial:
-            write_model(self.model, self.tokenizer, partial)
-            self._provenance(results).write(partial)
-        print(tr("The model is", "模型已写入"), self.folder.model)
-        for name, result in results.items():
-            print(f"  {name:24} {result.bits_per_byte:.3f} bits/byte")
-        return self.folder.model
-
-    def _provenance(self, results: dict[str, HeldOut]) -> Provenance:
-        start = self.recipe.model.start
-        records = [self.corpus.provenance_of(list(self.sources))]
-        if start:
-            records.insert(0, checkpoint_provenance(start))
-        step = Step.now(
-            "train",
-            size=self.recipe.model.size or str(start),
-            parameters=self.model.config.num_parameters,
-            steps=self.recipe.steps,
-            tokens=self._tokens_seen,
-            hours=round(self.seconds / 3600, 2),
-            device=_device_name(self.device),
-            **{f"bits_per_byte.{name}": round(r.bits_per_byte, 4) for name, r in results.items()},
-        )
-        return merge(records).with_step(step)
-
     def _announce(self) -> None:
         recipe = self.recipe
-        details: dict[str, Any] = {
-            tr("model", "模型"): f"{self.model.config.num_parameters / 1e6:.1f}M",
-            tr("documents", "文档"): f"{self.rows.documents:,}",
+        trained = sum(p.numel() for p in self.subject.parameters() if p.requires_grad)
+        details = {
+            tr("trained", "训练参数"): f"{trained / 1e6:.2f}M / "
+            f"{self.subject.model.config.num_parameters / 1e6:.1f}M",
+            tr("documents", "文档"): f"{self.source.documents:,}",
             tr("steps", "步数"): f"{recipe.steps:,} × {self._batch_tokens:,} tokens",
-            tr("device", "设备"): str(self.device),
+            tr("device", "设备"): f"{self.device} × {self.processes.world}",
         }
-        print(", ".join(f"{name} {value}" for name, value in details.items()))
-        if self.rows.left_out:
-            print(
-                tr("conversations longer than a row, left out:", "超过一行长度而略去的对话："),
-                f"{self.rows.left_out:,}",
+        self.progress.say(", ".join(f"{name} {value}" for name, value in details.items()))
+        if skipped := len(self.source.skipped):
+            self.progress.say(
+                tr(
+                    f"{skipped:,} sequences are left out; skipped.jsonl names each and why.",
+                    f"略去 {skipped:,} 条；skipped.jsonl 逐条说明原因。",
+                )
             )
 
 
-def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for, and torch sees no GPU")
-    return torch.device(name)
+def _check_processes(recipe: TrainRecipe, processes: Processes) -> None:
+    if processes.world == 1:
+        return
+    if recipe.accumulation % processes.world:
+        raise UserError(
+            f"batch_tokens: an update has {recipe.accumulation} micro-batches, which "
+            f"{processes.world} processes cannot share evenly; change batch_tokens or "
+            "micro_batch_tokens"
+        )
+    if recipe.privacy:
+        raise UserError("privacy: is accounted for in one process only; start it without torchrun")
+    if recipe.distillation and recipe.distillation.on_policy_share:
+        raise UserError("distillation.on_policy_share: the student writes in one process only")
 
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+def _seed_of(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextmanager
-def _held_back_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag that is looked at between steps; a second one stops."""
+def _held_back_signals() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and a polite kill into a flag that is looked at between steps.
+
+    A second Ctrl-C stops at once, but not under torchrun, which passes the first one on again.
+    """
     pressed = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def note(*_: Any) -> None:
         nonlocal pressed
         pressed = True
-        signal.signal(signal.SIGINT, before)
+        if not torch.distributed.is_initialized():
+            restore()
 
-    before = signal.signal(signal.SIGINT, note)
+    for number in signals:
+        signal.signal(number, note)
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -1,0 +1,1 @@
+"""Distillation: learning from a teacher's distribution, or from its answers."""

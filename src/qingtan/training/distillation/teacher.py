@@ -1,0 +1,136 @@
+"""Distillation from a teacher that runs beside the student (1503.02531, GKD 2306.13649)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qingtan.errors import UserError
+from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+from qingtan.glm.config import GLMConfig
+from qingtan.glm.model import GLM
+from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.training.batches import Batch
+from qingtan.training.distillation.divergences import divergence
+from qingtan.training.distillation.hidden import HiddenMatching
+from qingtan.training.distillation.on_policy import answer_batch, is_on_policy
+from qingtan.training.objective import Loss, Objective, cross_entropy
+from qingtan.training.subject import Subject
+from qingtan.training.tables import DistillationTable
+
+
+class TeacherDistillation(Objective):
+    """ce_weight·CE + (1−ce_weight)·divergence + hidden_weight·hidden, in nats.
+
+    Where the student wrote the batch itself (GKD) its words are not to be imitated: there ce_weight
+    is 0. With a ce_weight of 1 and no hidden states the teacher does not run.
+
+    Args:
+        teacher: frozen here. It has the student's device, and the same rule of which documents a
+            token sees.
+        student: the model that is trained.
+        seed: for the projections of hidden states, and for what the student writes.
+
+    Raises:
+        UserError: the teacher knows fewer tokens than the tokenizer, or `hidden_layers` names a
+            layer that is not there.
+    """
+
+    def __init__(
+        self,
+        table: DistillationTable,
+        teacher: Subject,
+        student: GLM,
+        tokenizer: GLMTokenizer,
+        seed: int,
+    ) -> None:
+        _check_rows("distillation.teacher", teacher.model.config, tokenizer)
+        self._table = table
+        self._teacher = teacher.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._seed = seed
+        self._hidden: HiddenMatching | None = None
+        if table.hidden_weight:
+            configs = teacher.model.config, student.config
+            self.learned = self._hidden = HiddenMatching(table, *configs, seed)
+
+    def prepare(self, subject: Subject, batch: Batch, step: int) -> Batch:
+        """Return the batch itself, or with probability `on_policy_share` the student's answers.
+
+        Both depend on the seed, the step and the weights alone, so a run can go on anywhere.
+        """
+        rng = np.random.default_rng([self._seed, step])
+        if rng.random() >= self._table.on_policy_share:
+            return batch
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        return answer_batch(subject, batch, self._tokenizer, self._table.answer_tokens, generator)
+
+    def loss(self, subject: Subject, batch: Batch) -> Loss:
+        """Return the sum over the labelled tokens.
+
+        `parts` always has "cross_entropy", and "divergence" and "hidden" where they are learnt
+        from.
+        """
+        ce_weight = 0.0 if is_on_policy(batch) else self._table.ce_weight
+        student = subject(batch, want_layers=self._hidden is not None)
+        logits: Tensor = student.logits
+        likelihood = cross_entropy(logits if ce_weight else logits.detach(), batch)
+        parts = {"cross_entropy": likelihood}
+        weights = {"cross_entropy": ce_weight, "divergence": 1 - ce_weight}
+        if ce_weight < 1 or self._hidden is not None:
+            with torch.no_grad():
+                teacher = self._teacher(batch, want_layers=self._hidden is not None)
+        if ce_weight < 1:
+            # The rows of padding differ between the two, and mean nothing.
+            known = slice(self._tokenizer.vocab_size)
+            parts["divergence"] = divergence(
+                self._table, teacher.logits[:, known], logits[:, known]
+            ).sum()
+        if self._hidden is not None:
+            parts["hidden"] = self._hidden(student, teacher, batch.kept)
+            weights["hidden"] = self._table.hidden_weight
+        terms = [weights[name] * part for name, part in parts.items() if weights[name]]
+        detached = {name: part.detach() for name, part in parts.items()}
+        return Loss(torch.stack(terms).sum(), detached)
+
+
+def open_teacher(
+    folder: Path,
+    tokenizer: GLMTokenizer,
+    dtype: torch.dtype | None,
+    device: torch.device | str,
+    sequence_length: int,
+) -> GLM:
+    """Load a teacher.
+
+    Args:
+        tokenizer: the corpus's.
+        dtype: None as it is stored.
+        sequence_length: the tokens of a row.
+
+    Raises:
+        UserError: it is no checkpoint, has another tokenizer, or too short a context.
+    """
+    field = f"distillation.teacher: {folder}"
+    config = load_config(folder)
+    if load_tokenizer(folder).model != tokenizer.model:
+        raise UserError(
+            f"{field}: has another tokenizer than the corpus, so its distributions are over other "
+            "tokens; distil from its answers instead (qingtan distill answers)"
+        )
+    _check_rows(field, config, tokenizer)
+    if config.max_position_embeddings < sequence_length:
+        raise UserError(
+            f"{field}: its context of {config.max_position_embeddings} tokens is less than "
+            f"data.sequence_length {sequence_length}; make that no longer"
+        )
+    return load_model(folder, dtype=dtype, device=device)
+
+
+def _check_rows(field: str, config: GLMConfig, tokenizer: GLMTokenizer) -> None:
+    if config.vocab_size < tokenizer.vocab_size:
+        raise UserError(
+            f"{field}: has rows for {config.vocab_size} tokens, and the corpus's tokenizer knows "
+            f"{tokenizer.vocab_size}; choose a teacher that was trained with it"
+        )

@@ -1,0 +1,60 @@
+"""What a run tries to lower: the interface of objectives, and the usual one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qingtan.training.batches import Batch
+from qingtan.training.subject import Subject
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of a part of an update.
+
+    Attributes:
+        total: () float32 with a gradient: the sum over what `Objective.count` counts.
+        parts: other sums over the same, to be shown by name beside the loss.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Objective:
+    """Base of the objectives. An update's loss is the sum of `loss` by the sum of `count`.
+
+    Attributes:
+        learned: what it learns beside the subject, such as projections; None if nothing.
+        unit: what is counted, in English and Chinese.
+    """
+
+    learned: nn.Module | None = None
+    unit: tuple[str, str] = ("token", "词元")
+
+    def prepare(self, subject: Subject, batch: Batch, step: int) -> Batch:
+        """Return the batch to learn from in an update (numbered from 0) instead of this one."""
+        return batch
+
+    def count(self, batch: Batch) -> int:
+        """Return how many terms the loss of a batch has."""
+        return batch.labelled
+
+    def loss(self, subject: Subject, batch: Batch) -> Loss:
+        """Return the loss of a batch that is on the subject's device."""
+        raise NotImplementedError
+
+
+class Likelihood(Objective):
+    """Cross-entropy of the tokens to predict, in nats."""
+
+    def loss(self, subject: Subject, batch: Batch) -> Loss:
+        """Return the sum over the labelled tokens."""
+        return Loss(cross_entropy(subject(batch).logits, batch))
+
+
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the summed cross-entropy () float32 of logits (N, V) at a batch's labels."""
+    return F.cross_entropy(logits.float(), batch.labels[batch.kept], reduction="sum")
