@@ -9,6 +9,10 @@ same documents, threads and precision, both with AdamW (and Qingtan once more wi
 - distillation from a teacher of size "mid" with the same vocabulary: forward KL and cross-entropy,
   in the Trainer as its users write it.
 
+Documents are of ../shared/data where that is (`--data`), else of random tokens with lengths like
+those of real ones. The vocabulary is the built-in model's, widened with unused pieces to the size's
+own number of rows, which cost the same.
+
     python benchmarks/training.py
     python benchmarks/training.py --sizes tiny --rows 4 --length 128 --rounds 1
     python benchmarks/training.py --tasks fine-tuning --group-by-length
@@ -48,9 +52,6 @@ LOSS_TOLERANCE = 0.05
 def main() -> None:
     """Read the command line and print the table."""
     options = parse_arguments()
-    sides = {name: SIDES[name] for name in options.sides}
-    if options.group_by_length:
-        sides["transformers, by length"] = [*SIDES[TRAINER], "--group-by-length"]
     print(describe(options), flush=True)
     print("| size | training | side | tokens/s | × Trainer | useful | peak GB | MFU |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
@@ -59,6 +60,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=options.work) as name:
                 folder = Path(name) / "material"
                 prepare(make_work(options, task, size), folder, options.data)
+                sides = choose_sides(options, task)
                 results = run_rounds(sides, folder, options.rounds, options.threads)
             check_losses(results)
             print_rows(size, task, results)
@@ -79,7 +81,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument(
-        "--group-by-length", action="store_true", help="also a Trainer that batches like with like"
+        "--group-by-length",
+        action="store_true",
+        help="fine-tune also with a Trainer that batches conversations of like length",
     )
     parser.add_argument(
         "--data",
@@ -94,9 +98,17 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
+def choose_sides(options: argparse.Namespace, task: Task) -> dict[str, list[str]]:
+    """Return the commands to run, by the sides' names."""
+    sides = {name: SIDES[name] for name in options.sides}
+    if options.group_by_length and task == "fine-tuning":
+        sides[f"{TRAINER}, by length"] = [*SIDES[TRAINER], "--group-by-length"]
+    return sides
+
+
 def describe(options: argparse.Namespace) -> str:
     """Return what the figures depend on."""
-    machine = f"{options.threads} threads"
+    machine = f"CPU, threads: {options.threads}"
     if options.device == "cuda":
         machine = torch.cuda.get_device_name()
     made_up = [name for name in FILES.values() if not (options.data / name).is_file()]

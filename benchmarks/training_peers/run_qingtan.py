@@ -83,9 +83,8 @@ def make_recipe(work: Work, folder: Path, output: Path, optimizer: str) -> Train
         "spike_nats": 0,
     }
     if work.task == "distillation":
-        teacher = {"teacher": folder / TEACHER, "dtype": "float32"}
-        values["model"]["dtype"] = teacher.pop("dtype")
-        values["distillation"] = {**teacher, "ce_weight": work.ce_weight}
+        values["model"]["dtype"] = "float32"
+        values["distillation"] = {"teacher": folder / TEACHER, "ce_weight": work.ce_weight}
     return TrainRecipe.model_validate(values)
 
 

@@ -24,8 +24,6 @@ from qingtan.glm.conversation import Message, Reply, ReplyStream, encode_prompt,
 
 # No piece of the vocabulary is longer, so a text has at least a 16th as many tokens as characters.
 _MAX_PIECE = 16
-# From so many parameters on, the speed of float32 on a CPU is not worth twice the memory.
-_LARGE = 1_000_000_000
 # What a checkpoint's generation_config.json may say about sampling.
 _DEFAULTS_READ = ("temperature", "top_p", "repetition_penalty")
 
@@ -99,11 +97,11 @@ class ChatGLM:
         """
         folder = find_model(name_or_path)
         from qingtan.engine.torch_runner import TorchRunner, parse_dtype
-        from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+        from qingtan.glm.checkpoint import load_model, load_tokenizer, working_dtype
 
         wanted = parse_dtype(dtype)
-        if wanted is None and device == "cpu" and load_config(folder).num_parameters < _LARGE:
-            wanted = parse_dtype("float32")
+        if wanted is None and device == "cpu":
+            wanted = working_dtype(folder)
         model = load_model(folder, dtype=wanted, device=device)
         folders = {name: Path(path) for name, path in (adapters or {}).items()}
         runner = TorchRunner(model, slots=slots, context=context, adapters=folders)

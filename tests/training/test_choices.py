@@ -127,7 +127,7 @@ def test_equal_seeds_ask_the_same_and_others_not() -> None:
 
 def test_rows_are_never_longer_than_the_run_s() -> None:
     subject = Successor(1)
-    fits, too_long = [False] * 16 + [True] * 9, [False] * 17 + [True] * 9
+    fits, too_long = [False] * 40 + [True] * 60, [False] * 41 + [True] * 30
     talks = talk_shard([fits] * 4 + [too_long] * 4)
     result = measure_choices(subject, [text_shard([200] * 4, first=500), talks], 9, 79, 0)
     assert result == {"text": Choices(4, 4), "talk": Choices(4, 4)}

@@ -50,6 +50,11 @@ def hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("pairs") / "a.jsonl", [ask(i) for i in range(100)])
 
 
+@pytest.fixture(scope="module")
+def a_hundred(hundred: Path, tiny_tokenizer: GLMTokenizer) -> PreferencePairs:
+    return open_pairs(hundred, tiny_tokenizer)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
 def test_all_forms_of_a_pair_are_the_same_tokens(
     tmp_path: Path, tiny_tokenizer: GLMTokenizer, suffix: str
@@ -183,10 +188,10 @@ def test_one_question_is_not_enough(tmp_path: Path, tiny_tokenizer: GLMTokenizer
 def test_validation_has_its_share_of_whole_questions(
     tmp_path: Path, tiny_tokenizer: GLMTokenizer
 ) -> None:
-    records = [ask(i) | {"chosen": f"春眠{j}。"} for i in range(300) for j in range(2)]
+    records = [ask(i) | {"chosen": f"春眠{j}。"} for i in range(150) for j in range(2)]
     pairs = open_pairs(write(tmp_path / "a.jsonl", records), tiny_tokenizer, validation_share=0.2)
-    assert len(pairs.train) + len(pairs.validation) == 600
-    assert len(pairs.validation) == pytest.approx(120, abs=40)
+    assert len(pairs.train) + len(pairs.validation) == 300
+    assert len(pairs.validation) == pytest.approx(60, abs=30)
     assert not {p.place for p in pairs.train} & {p.place for p in pairs.validation}
     # Which they are depends on the questions alone.
     again = open_pairs(tmp_path / "a.jsonl", tiny_tokenizer, seed=5, validation_share=0.2)
@@ -202,10 +207,9 @@ def test_neither_side_is_ever_empty(
     assert len(pairs.train) + len(pairs.validation) == 100
 
 
-def test_rows_are_chosen_and_rejected_in_turn(hundred: Path, tiny_tokenizer: GLMTokenizer) -> None:
-    pairs = open_pairs(hundred, tiny_tokenizer)
-    of_name = {p.chosen.name: p for p in pairs.train}
-    batch = next(pairs.batches(6))
+def test_rows_are_chosen_and_rejected_in_turn(a_hundred: PreferencePairs) -> None:
+    of_name = {p.chosen.name: p for p in a_hundred.train}
+    batch = next(a_hundred.batches(6))
     assert batch.tokens.shape == batch.labels.shape == (6, LENGTH)
     for i in range(3):
         ((chosen,), (rejected,)) = batch.pieces[2 * i : 2 * i + 2]
@@ -220,23 +224,20 @@ def test_rows_are_chosen_and_rejected_in_turn(hundred: Path, tiny_tokenizer: GLM
 @settings(max_examples=20, deadline=None)
 @given(skip=st.integers(0, 60), rows=st.sampled_from([2, 4, 14]), seed=st.integers(0, 2**32))
 def test_to_skip_is_to_start_later(
-    hundred: Path, tiny_tokenizer: GLMTokenizer, skip: int, rows: int, seed: int
+    a_hundred: PreferencePairs, skip: int, rows: int, seed: int
 ) -> None:
-    pairs = open_pairs(hundred, tiny_tokenizer, seed=seed)
+    everything = [*a_hundred.train, *a_hundred.validation]
+    pairs = PreferencePairs(everything, [], 0.1, LENGTH, seed)
     expected = islice(pairs.batches(rows), skip, skip + 3)
     for batch, wanted in zip(pairs.batches(rows, skip), expected, strict=False):
         assert torch.equal(batch.tokens, wanted.tokens)
         assert torch.equal(batch.labels, wanted.labels)
 
 
-def test_an_epoch_has_each_pair_once_in_a_new_order(
-    hundred: Path, tiny_tokenizer: GLMTokenizer
-) -> None:
-    pairs = open_pairs(hundred, tiny_tokenizer)
-    batches = pairs.batches(2)
-    orders = [
-        [batch.pieces[0][0].name for batch in islice(batches, pairs.documents)] for _ in range(2)
-    ]
-    names = Counter(p.chosen.name for p in pairs.train)
+def test_an_epoch_has_each_pair_once_in_a_new_order(a_hundred: PreferencePairs) -> None:
+    batches = a_hundred.batches(2)
+    count = a_hundred.documents
+    orders = [[batch.pieces[0][0].name for batch in islice(batches, count)] for _ in range(2)]
+    names = Counter(p.chosen.name for p in a_hundred.train)
     assert Counter(orders[0]) == Counter(orders[1]) == names
     assert orders[0] != orders[1]

@@ -53,7 +53,14 @@ def test_it_learns_a_text_that_repeats_itself(pretrained: Path) -> None:
 
 def test_the_folder_of_a_run(pretrained: Path, corpus: Path) -> None:
     names = {path.name for path in pretrained.iterdir()}
-    assert names == {"recipe.json", "metrics.jsonl", "skipped.jsonl", "report.html", "checkpoints", "model"}
+    assert names == {
+        "recipe.json",
+        "metrics.jsonl",
+        "skipped.jsonl",
+        "report.html",
+        "checkpoints",
+        "model",
+    }
     checkpoints = sorted(path.name for path in (pretrained / "checkpoints").iterdir())
     assert checkpoints == ["step-00000016", "step-00000024"]  # every 8th, the last two
     for folder in (pretrained / "checkpoints").iterdir():

@@ -68,6 +68,8 @@ GENERATION_FILE = "generation_config.json"
 # Recomputed from the configuration.
 _IGNORED_SUFFIX = "inv_freq"
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+# From so many parameters on, the speed of float32 on a CPU is not worth twice the memory.
+_LARGE = 1_000_000_000
 
 
 def load_config(folder: str | Path) -> GLMConfig:
@@ -79,6 +81,12 @@ def load_config(folder: str | Path) -> GLMConfig:
 def load_tokenizer(folder: str | Path) -> GLMTokenizer:
     """Read a checkpoint's `tokenizer.model`."""
     return GLMTokenizer.from_file(Path(folder) / TOKENIZER_FILE)
+
+
+def working_dtype(folder: str | Path) -> torch.dtype | None:
+    """Return the type to run a checkpoint in where nobody says: float32, or None, as it is stored,
+    from a billion parameters on."""
+    return None if load_config(folder).num_parameters >= _LARGE else torch.float32
 
 
 def load_model(

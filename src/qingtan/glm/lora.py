@@ -70,7 +70,8 @@ class Addition(nn.Module):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = self.up(self.down(self.dropout(x.to(self.down.weight.dtype))))
+        x = x.to(self.down.weight.dtype)
+        added: Tensor = self.up(self.down(self.dropout(x) if self.training else x))
         return added * self.scale
 
     def weight(self) -> Tensor:
@@ -133,7 +134,6 @@ def attach(model: GLM, name: str, additions: Mapping[str, Addition]) -> None:
     for path, addition in additions.items():
         layer = model.get_submodule(path)
         if isinstance(layer, nn.Linear):
-            layer.requires_grad_(False)
             layer = LoRALinear(layer)
             layer.training = model.training
             model.set_submodule(path, layer)

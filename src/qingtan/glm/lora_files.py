@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from qingtan.glm.lora import (
     lora_config,
 )
 from qingtan.glm.model import GLM
-from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS, StoredConfig
+from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS, StoredConfig, lora_json
 
 _PREFIX = "base_model.model."
 # The adapter's name is there where its parameters were stored without PEFT's help.
@@ -99,9 +98,8 @@ def write_lora(model: GLM, name: str, folder: Path, *, base: str, layout: str = 
             tensors[_key(module, "A")] = _copy(addition.down.weight)
             tensors[_key(module, "B")] = _copy(rows)
     targets = _shorten(shapes, _layers_in(model, layout))
-    write_json(
-        folder / ADAPTER_CONFIG_FILE, _config_json(lora_config(model, name), base, targets, shapes)
-    )
+    values = lora_json(lora_config(model, name), base, targets, shapes)
+    write_json(folder / ADAPTER_CONFIG_FILE, values)
     save_tensors(tensors, folder / f"{ADAPTER_STEMS[0]}.safetensors")
 
 
@@ -136,37 +134,6 @@ def load_lora(
     }
     attach(model, name, _join_parts(layers, parts, config.dropout))
     return lora_config(model, name)
-
-
-def _config_json(
-    config: LoRAConfig, base: str, targets: list[str], shapes: Mapping[str, tuple[int, float]]
-) -> dict[str, Any]:
-    """Return `adapter_config.json`; `shapes` has rank and alpha by stored layer."""
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-        "r": config.rank,
-        "lora_alpha": _plain(config.alpha),
-        "lora_dropout": config.dropout,
-        "target_modules": targets,
-        "rank_pattern": {m: rank for m, (rank, _) in shapes.items() if rank != config.rank},
-        "alpha_pattern": {
-            m: _plain(alpha) for m, (_, alpha) in shapes.items() if alpha != config.alpha
-        },
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "init_lora_weights": True,
-        "use_rslora": False,
-        "use_dora": False,
-        "modules_to_save": None,
-    }
-
-
-def _plain(number: float) -> float:
-    """Return a number as an integer where it is one, as PEFT writes it."""
-    return int(number) if number == int(number) else number
 
 
 def _copy(tensor: Tensor) -> Tensor:

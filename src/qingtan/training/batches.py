@@ -141,8 +141,9 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        tensors = (t.to(device) for t in (self.tokens, self.labels, self.documents))
-        return Batch(*tensors, self.pieces)
+        return Batch(
+            self.tokens.to(device), self.labels.to(device), self.documents.to(device), self.pieces
+        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class BatchSource(Protocol):
     """
 
     documents: int
-    skipped: Sequence[Skipped]
+    skipped: list[Skipped]
 
     def batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of the updates for ever; `skip` starts after so many of them."""

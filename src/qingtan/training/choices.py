@@ -20,7 +20,7 @@ CHOICES = 4
 # A text gives its first tokens, of which the last quarter is the continuation.
 TEXT_TOKENS = 128
 SHORTEST_TEXT = 16
-# Of an answer its beginning is asked for.
+# Of an answer its beginning is asked for, at most half a row of it.
 ANSWER_TOKENS = 64
 
 
@@ -60,10 +60,11 @@ def measure_choices(
     """Ask the same questions of every subject; return the answers' accuracy by source.
 
     Of a text the context is up to 96 tokens and the continuation up to 32; of a conversation it is
-    what stands before the first answer, and up to 64 tokens of that answer. A continuation scores
-    the mean of its tokens' log-likelihoods: the sum would favour short answers, and the mean by
-    bytes, which compares vocabularies, is not needed, since before and after have the same one and
-    nearly all continuations of texts have equally many tokens. A tie is a wrong answer.
+    what stands before the first answer, and up to 64 tokens of that answer, half a row at most.
+    A continuation scores the mean of its tokens' log-likelihoods: the sum would favour short
+    answers, and the mean by bytes, which compares vocabularies, is not needed, since before and
+    after have the same one and nearly all continuations of texts have equally many tokens. A tie
+    is a wrong answer.
 
     Args:
         items: questions of each source, at most; fewer where fewer documents are fit for them.
@@ -139,9 +140,10 @@ def _split_conversation(
     if not len(edges):
         return None
     first, end = edges[:2].tolist()
+    most = min(ANSWER_TOKENS, (length + 1) // 2)
     # The token that ends an answer tells whether more turns follow, not what was answered.
-    answer = tokens[first : min(end - 1, first + ANSWER_TOKENS)]
-    fits = 0 < first <= length + 1 - ANSWER_TOKENS
+    answer = tokens[first : min(end - 1, first + most)]
+    fits = 0 < first <= length + 1 - most
     return _Split(tokens[:first], answer) if fits and len(answer) else None
 
 

@@ -1,6 +1,7 @@
 """From the losses of an update's parts to the gradient that the optimizer sees."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,15 @@ class Gradients(Protocol):
 
     def finish(self) -> float:
         """Put the update's gradient in place, and return its norm before it is clipped."""
+
+    def spent(self) -> float | None:
+        """Return the ε of differential privacy so far; None where none is promised."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a saved state."""
 
 
 class MeanGradients:
@@ -50,3 +60,13 @@ class MeanGradients:
         trained = [p for p in self._subject.parameters() if p.requires_grad]
         norm = torch.nn.utils.clip_grad_norm_(trained, self._clip_norm)
         return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+
+    def spent(self) -> None:
+        """Return that no privacy is promised."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: each update begins anew."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up nothing."""

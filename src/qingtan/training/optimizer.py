@@ -32,7 +32,9 @@ class Optimizer:
 
     def __init__(self, module: nn.Module, table: OptimizerTable, name: str) -> None:
         self._table = table
-        self._names = {p: n for n, p in module.named_parameters() if p.requires_grad}
+        self._names: dict[Tensor, str] = {
+            p: n for n, p in module.named_parameters() if p.requires_grad
+        }
         matrices = [p for p, n in self._names.items() if _is_matrix(n, p)]
         others = [p for p, n in self._names.items() if not _is_matrix(n, p)]
         rate, decay = table.learning_rate, table.weight_decay

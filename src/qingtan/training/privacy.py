@@ -11,12 +11,12 @@ as likely, but for a chance of δ. It takes all of these:
   documents that is expected, q·documents, not by the number that was drawn, which is a secret.
 - Draws and noise come from the operating system's entropy and not from the recipe's seed: whoever
   knew the seed would know who was drawn. So these runs, unlike all others, cannot be repeated
-  exactly.
+  exactly. The generators are statistical ones (PCG64; torch's own), not cryptographic ones.
 - The accountant composes the updates (PRV, 2106.02848); σ follows from ε, δ, q and their number.
 
-Nothing is promised of what is written beside the weights while they are learnt: losses and
-gradient norms of documents that are trained on come without noise and stay with whoever may read
-these documents.
+Nothing is promised of what is written beside the weights while they are learnt: the losses of
+documents that are trained on come without noise, and are for those only who may read these
+documents.
 """
 
 import secrets
@@ -25,23 +25,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from opacus.accountants import PRVAccountant
 from opacus.accountants.utils import get_noise_multiplier
 from opacus.grad_sample.grad_sample_module import GradSampleHooks
 from opacus.optimizers import DPOptimizer
-from torch import nn
+from torch import Tensor, nn
 
-from qingtan.corpus.shards import Shard
 from qingtan.errors import UserError
-from qingtan.glm.lora import LoRALinear
-from qingtan.training.batches import Batch, Excerpt, Skipped, make_batch
-from qingtan.training.objective import Loss, Objective
 from qingtan.training.recipe import TrainRecipe
-from qingtan.training.subject import Subject
 from qingtan.training.tables import PrivacyTable
 
 
@@ -88,113 +80,14 @@ def check_privacy(
         raise UserError("compile: privacy needs each document's gradient; set it to false")
 
 
-class PoissonDocuments:
-    """Documents, one a row, of which each update draws every one with the same chance.
-
-    The draw comes from the operating system's entropy, and is another one in every run.
-
-    Attributes:
-        documents: how many there are to draw from.
-        skipped: documents longer than a row, and those without anything to predict.
-
-    Args:
-        shards: what to draw from.
-        sources: 1 or 0 by name, whether a source is drawn from.
-        length: T, the tokens of a row that predict; a document may have one more.
-
-    Raises:
-        UserError: there is no document to draw.
-    """
-
-    def __init__(self, shards: Sequence[Shard], sources: Mapping[str, float], length: int) -> None:
-        self._shards = [shard for shard in shards if sources.get(shard.source)]
-        self.skipped: list[Skipped] = []
-        fitting = [self._fitting(shard, length) for shard in self._shards]
-        indices = [np.full(len(here), i) for i, here in enumerate(fitting)]
-        self._documents = np.stack(
-            [np.concatenate([[], *indices]), np.concatenate([[], *fitting])], axis=1
-        ).astype(np.int64)
-        self.documents = len(self._documents)
-        if not self.documents:
-            raise UserError(
-                f"no document can be trained on: {len(self.skipped)} are longer than "
-                f"data.sequence_length {length} or have nothing to predict"
-            )
-
-    def batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield batches for ever, each as wide as its longest document.
-
-        Args:
-            rows: how many are expected; there may be more, fewer, or none.
-            skip: has no effect, for a draw does not depend on those before it.
-        """
-        rng = np.random.default_rng()
-        while True:
-            drawn = self._documents[rng.random(self.documents) < rows / self.documents]
-            pieces = [[self._excerpt(shard, document)] for shard, document in drawn.tolist()]
-            longest = max((row[0].length for row in pieces), default=2)
-            yield make_batch(pieces, longest - 1)
-
-    def _fitting(self, shard: Shard, length: int) -> NDArray[np.int64]:
-        sizes = np.diff(shard.starts)
-        sums = np.concatenate([[0], np.cumsum(_predicted(shard))])
-        counts = sums[shard.starts[1:]] - sums[shard.starts[:-1]]
-        for document in np.flatnonzero((sizes > length + 1) | (counts == 0)).tolist():
-            size = int(sizes[document])
-            reason = f"longer than a row of {length}" if size > length + 1 else "nothing to predict"
-            self.skipped.append(Skipped(Excerpt(shard, document, 0, 0).name, size, reason))
-        return np.flatnonzero((sizes <= length + 1) & (counts > 0))
-
-    def _excerpt(self, shard: int, document: int) -> Excerpt:
-        starts = self._shards[shard].starts
-        start = int(starts[document])
-        return Excerpt(self._shards[shard], document, start, int(starts[document + 1]) - start)
-
-
-def _predicted(shard: Shard) -> NDArray[np.bool_]:
-    """Return for each token of a shard whether it is to be predicted."""
-    trained = shard.trained
-    predicted = np.ones(len(shard.tokens), np.bool_) if trained is None else np.array(trained)
-    predicted[shard.starts[:-1]] = False
-    return predicted
-
-
-class DocumentLikelihood(Objective):
-    """Cross-entropy in nats, each document's the mean over its own tokens.
-
-    For batches with one document a row. Without that mean long documents would lose most to
-    clipping; with a mean over all tokens of an update, a document's gradient would depend on the
-    others.
-    """
-
-    unit = ("document", "篇文档")
-
-    def count(self, batch: Batch) -> int:
-        """Return how many documents a batch has."""
-        return len(batch.tokens)
-
-    def loss(self, subject: Subject, batch: Batch) -> Loss:
-        """Return the sum over the documents."""
-        kept = batch.kept
-        # A head that is trained has to see rows, to tell whose gradient is whose.
-        in_rows = isinstance(subject.model.head, LoRALinear)
-        logits = subject(batch, logits_at=slice(None) if in_rows else kept).logits
-        logits = logits[kept] if in_rows else logits
-        losses = F.cross_entropy(logits.float(), batch.labels[kept], reduction="none")
-        shares = 1 / kept.sum(1, keepdim=True).clamp(min=1)
-        return Loss((losses * shares.expand_as(kept)[kept]).sum())
-
-
 class PrivateGradients:
-    """Makes each update's gradients private; the run's own optimizer then makes the step.
+    """Gradients (see `Gradients`) that are private; the run's own optimizer then makes the step.
 
-    An update is, for each of its parts (there may be none), `objective.loss(…).total.backward()`,
-    not divided by anything, and `accumulate()`; then once `finish()`, after which the parameters'
-    `grad` is what the optimizer may see.
+    An update is `add` for each of its parts, of which there may be none, and then `finish` once.
 
     Args:
-        subject: whose parameters that require a gradient are in linear layers, as LoRA's are; it
-            is in training mode. From now on each backward pass keeps every row's gradient.
+        subject: whose parameters that require a gradient are in linear layers, as LoRA's are. In
+            training mode each backward pass from now on keeps every row's gradient.
         documents: how many there are to draw from.
         expected_rows: q·documents, how many an update draws on average.
         steps: of the whole run.
@@ -231,8 +124,14 @@ class PrivateGradients:
             secure_mode=True,  # against reading the noise out of the floats' last bits (2107.10138)
         )
 
-    def accumulate(self) -> None:
-        """Clip the gradient of each row of the last backward pass, and add them to the sum."""
+    def add(self, total: Tensor, count: int) -> None:
+        """Clip the gradient of each row of a part, and add them to the sum.
+
+        Args:
+            total: () the sum of the rows' losses, each of which depends on its own row only.
+            count: has no effect, for how many rows were drawn is a secret.
+        """
+        total.backward()
         for parameter in self._parameters:
             # In bfloat16 the norm would be rounded, and the bound on it not kept.
             parameter.grad_sample = parameter.grad_sample.float()  # type: ignore[attr-defined]
@@ -241,8 +140,8 @@ class PrivateGradients:
             parameter.grad_sample = None  # type: ignore[attr-defined]
             parameter.grad = None
 
-    def finish(self) -> None:
-        """Add the noise, put the gradients in place, and account for the update."""
+    def finish(self) -> float:
+        """Add the noise, put the gradient in place, account for it, and return its norm."""
         for parameter in self._parameters:
             if parameter.summed_grad is None:  # type: ignore[attr-defined]
                 parameter.summed_grad = torch.zeros_like(parameter)  # type: ignore[attr-defined]
@@ -255,6 +154,8 @@ class PrivateGradients:
             parameter.grad /= self._sums.expected_batch_size
             parameter.summed_grad = None  # type: ignore[attr-defined]
         self._accountant.step(noise_multiplier=self.noise_multiplier, sample_rate=self._rate)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
 
     def spent(self) -> float:
         """Return ε so far, for the table's δ; it takes about a second."""

@@ -41,8 +41,9 @@ class Progress:
         self._speaks = processes.is_first
         self.seconds = 0.0
         self._step_tokens = recipe.batch_rows * recipe.data.sequence_length
-        trained = "adapter" if recipe.adapter else "all"
-        self._flops = flops_per_token(config, recipe.data.sequence_length, trained)
+        self._flops = flops_per_token(
+            config, recipe.data.sequence_length, "adapter" if recipe.adapter else "all"
+        )
         peak = peak_flops(device, precision)
         self._peak = peak * processes.world if peak else None
         wanted = recipe.tensorboard and self._speaks

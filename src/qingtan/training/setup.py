@@ -7,7 +7,7 @@ import torch
 
 from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer, working_dtype
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import stop_ids
 from qingtan.glm.lora import LoRAConfig, add_lora
@@ -17,17 +17,18 @@ from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.training.batches import BatchSource, PackedRows
 from qingtan.training.distillation.offline import LogitsDistillation
 from qingtan.training.distillation.teacher import TeacherDistillation, open_teacher
+from qingtan.training.gradients import Gradients, MeanGradients
 from qingtan.training.infilling import Infiller
 from qingtan.training.objective import Likelihood, Objective
 from qingtan.training.pairs import PreferencePairs
+from qingtan.training.parallel import Processes
+from qingtan.training.poisson import DocumentLikelihood, PoissonDocuments
 from qingtan.training.preference import DirectPreference
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.subject import Subject
 
 # What the LoRA of a run is called in the model.
 ADAPTER = "trained"
-# From so many parameters on, a model that is not trained stays as it is stored.
-_LARGE = 1_000_000_000
 
 
 def choose_device(name: str) -> torch.device:
@@ -113,6 +114,8 @@ def build_objective(
     device: torch.device,
 ) -> Objective:
     """Return what the run tries to lower; its teacher or reference is on the device."""
+    if recipe.privacy:
+        return DocumentLikelihood()
     if recipe.preference:
         return DirectPreference(recipe.preference, _reference(recipe, device))
     table = recipe.distillation
@@ -141,9 +144,33 @@ def build_source(
     length = recipe.data.sequence_length
     if recipe.preference:
         return PreferencePairs.open(recipe.preference, tokenizer, length, recipe.seed)
-    infiller = Infiller(recipe.infilling, tokenizer) if recipe.infilling else None
     shards = corpus.select("train", list(sources))
+    if recipe.privacy:
+        return PoissonDocuments(shards, sources, length)
+    infiller = Infiller(recipe.infilling, tokenizer) if recipe.infilling else None
     return PackedRows(shards, sources, length, recipe.seed, infiller)
+
+
+def build_gradients(
+    recipe: TrainRecipe,
+    source: BatchSource,
+    sources: Mapping[str, float],
+    subject: Subject,
+    processes: Processes,
+) -> Gradients:
+    """Return how losses become the gradient of an update."""
+    table = recipe.privacy
+    if table is None:
+        return MeanGradients(subject, processes, recipe.optimizer.clip_norm)
+    try:
+        # Opacus is an extra.
+        from qingtan.training.privacy import PrivateGradients, check_privacy
+    except ImportError:
+        raise UserError(
+            'privacy: the package opacus is not installed; pip install "qingtan[privacy]"'
+        ) from None
+    check_privacy(recipe, sources, source.documents, processes.world)
+    return PrivateGradients(subject, table, source.documents, recipe.batch_rows, recipe.steps)
 
 
 def _attach(recipe: TrainRecipe, model: GLM) -> PrefixEncoder | None:
@@ -171,7 +198,7 @@ def _reference(recipe: TrainRecipe, device: torch.device) -> Subject | None:
 
 def _frozen_dtype(recipe: TrainRecipe, folder: Path) -> torch.dtype | None:
     name = recipe.model.dtype
-    if name != "auto":
-        dtype: torch.dtype = getattr(torch, name)
-        return dtype
-    return None if load_config(folder).num_parameters >= _LARGE else torch.float32
+    if name == "auto":
+        return working_dtype(folder)
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

@@ -47,7 +47,7 @@ class Subject(nn.Module):
         """
         prefix = self.prefix() if self.prefix is not None and self._has_adapter else None
         apart = self._mask_documents or prefix is not None
-        return self.model(
+        output: GLMOutput = self.model(
             batch.tokens,
             prefix=prefix,
             mask=document_mask(batch.documents) if apart else None,
@@ -55,6 +55,7 @@ class Subject(nn.Module):
             logits_at=batch.kept if logits_at is None else logits_at,
             want_layers=want_layers,
         )
+        return output
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:

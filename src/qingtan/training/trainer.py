@@ -21,7 +21,6 @@ from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
 from qingtan.training.batches import Batch
 from qingtan.training.examination import Examination
-from qingtan.training.gradients import Gradients, MeanGradients
 from qingtan.training.objective import Loss
 from qingtan.training.optimizer import Average, Optimizer, rate_share
 from qingtan.training.parallel import Processes, joined
@@ -30,6 +29,7 @@ from qingtan.training.recipe import TrainRecipe
 from qingtan.training.result import Result
 from qingtan.training.run import STATE_FILE, Run
 from qingtan.training.setup import (
+    build_gradients,
     build_objective,
     build_source,
     build_subject,
@@ -78,9 +78,7 @@ class Trainer:
             self.folder.check_free()
         self.source = build_source(recipe, corpus, tokenizer, sources)
         subject = build_subject(recipe, corpus, tokenizer, checkpoint).to(self.device)
-        self.objective = build_objective(
-            recipe, corpus, tokenizer, sources, subject, self.device
-        )
+        self.objective = build_objective(recipe, corpus, tokenizer, sources, subject, self.device)
         if self.objective.learned is not None:
             subject.learned = self.objective.learned.to(self.device)
         self.result = Result(recipe, corpus, tokenizer, sources, subject, processes)
@@ -94,9 +92,7 @@ class Trainer:
         self.optimizer = Optimizer(self.subject, recipe.optimizer, name)
         decay = recipe.optimizer.average_decay
         self.average = Average(self.subject, decay) if decay else None
-        self.gradients: Gradients = MeanGradients(
-            self.subject, processes, recipe.optimizer.clip_norm
-        )
+        self.gradients = build_gradients(recipe, self.source, sources, self.subject, processes)
         self.watch = Watch(recipe.spike_nats)
         self.step = 0
         self.progress = Progress(
@@ -139,7 +135,8 @@ class Trainer:
         norm = self.gradients.finish()
         *sums, stops = processes.sum([*(float(value) for value in parts.values()), float(stopped)])
         means = dict(zip(parts, (total / max(1, count) for total in sums), strict=True))
-        self.watch.check(self.step + 1, means["loss"], norm, batch)
+        if count:  # DP-SGD may have drawn nothing
+            self.watch.check(self.step + 1, means["loss"], norm, batch)
         share = rate_share(self.step, recipe.steps, recipe.optimizer)
         self.optimizer.step(share)
         self.step += 1
@@ -159,21 +156,23 @@ class Trainer:
         recipe, step = self.recipe, self.step
         if step == recipe.steps:
             return
-        samples = recipe.samples
-        if samples and step % samples.every == 0:
-            self._write_samples()
-        if step % recipe.evaluate_every == 0:
-            self._evaluate()
-        if step % recipe.checkpoint_every == 0:
-            self._checkpoint()
-        self.progress.pause()
+        due = {
+            self._write_samples: recipe.samples.every if recipe.samples else 0,
+            self._evaluate: recipe.evaluate_every,
+            self._checkpoint: recipe.checkpoint_every,
+        }
+        for act, every in due.items():
+            if every and step % every == 0:
+                act()
+                self.progress.pause()
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self) -> dict[str, Any]:
         with self._averaged():
             entry = self.examination.evaluate(self.subject)
+        if (epsilon := self.gradients.spent()) is not None:
+            entry["epsilon"] = round(epsilon, 4)
         self.progress.note(self.step, {"tokens": self.step * self._batch_tokens, **entry})
-        figures: dict[str, float] = entry["bits_per_byte"]
-        return figures
+        return entry
 
     def _write_samples(self) -> None:
         with self._averaged():
@@ -195,6 +194,7 @@ class Trainer:
             "seconds": self.progress.seconds,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average else None,
+            "gradients": self.gradients.state_dict(),
             "watch": self.watch.state(),
             "parameters": self.result.beside_the_model(),
         }
@@ -212,6 +212,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
             self.average.load_state_dict(state["average"])
+        self.gradients.load_state_dict(state["gradients"])
         self.watch.load(state["watch"])
 
     def _open_folder(self, resume: bool) -> None:
@@ -223,24 +224,38 @@ class Trainer:
         self.processes.wait()
 
     def _finish(self) -> Path:
-        if self.recipe.samples:
+        recipe = self.recipe
+        if recipe.samples:
             self._write_samples()
         figures = self._evaluate()
+        bits_per_byte: dict[str, float] = figures["bits_per_byte"]
         with self._averaged():
             comparison = self._examine_after()
             write = self.result.writer()
         if self.processes.is_first:
-            facts = {
-                "steps": self.recipe.steps,
+            facts: dict[str, str | int | float] = {
+                "steps": recipe.steps,
                 "tokens": self.step * self._batch_tokens,
                 "hours": round(self.progress.seconds / 3600, 2),
+                "device": self._device_name(),
             }
-            self.result.finish(self.folder.result, write, facts, figures)
+            if recipe.privacy:
+                facts |= {"epsilon": figures["epsilon"], "delta": recipe.privacy.delta}
+            self.result.finish(self.folder.result, write, facts, bits_per_byte)
             self.folder.report()
         self.processes.wait()
-        for name, value in figures.items():
+        for name, value in bits_per_byte.items():
             self.progress.say(f"  {name:24} {value:.3f} bits/byte")
-        self.progress.say(comparison)
+        if right := figures.get("preference"):
+            self.progress.say(
+                tr("held-out pairs ranked right", "留出偏好对排序正确")
+                + f": {right['accuracy']:.0%} ({right['accuracy_low']:.0%}–"
+                f"{right['accuracy_high']:.0%}) / {right['pairs']}"
+            )
+        if recipe.privacy:
+            self.progress.say(f"(ε, δ) = ({figures['epsilon']}, {recipe.privacy.delta:g})")
+        if comparison:
+            self.progress.say(comparison)
         self.progress.say(f"{tr('The result is', '结果已写入')} {self.folder.result}")
         return self.folder.result
 
@@ -258,6 +273,14 @@ class Trainer:
         with self.average.in_place() if self.average else nullcontext():
             yield
 
+    def _device_name(self) -> str:
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+        else:
+            name = f"CPU, {torch.get_num_threads()} threads"
+        world = self.processes.world
+        return name if world == 1 else f"{world} × {name}"
+
     @property
     def _batch_tokens(self) -> int:
         return self.recipe.batch_rows * self.recipe.data.sequence_length
@@ -266,8 +289,8 @@ class Trainer:
         recipe = self.recipe
         trained = sum(p.numel() for p in self.subject.parameters() if p.requires_grad)
         details = {
-            tr("trained", "训练参数"): f"{trained / 1e6:.2f}M / "
-            f"{self.subject.model.config.num_parameters / 1e6:.1f}M",
+            tr("parameters", "参数"): f"{self.subject.model.config.num_parameters:,}",
+            tr("trained", "训练"): f"{trained:,}",
             tr("documents", "文档"): f"{self.source.documents:,}",
             tr("steps", "步数"): f"{recipe.steps:,} × {self._batch_tokens:,} tokens",
             tr("device", "设备"): f"{self.device} × {self.processes.world}",

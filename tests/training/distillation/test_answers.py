@@ -243,7 +243,8 @@ def test_a_server_and_the_model_itself_answer_alike(
     kept = read_lines(first)
     assert kept
     assert {record["attribution"] for record in kept} == {"answers by qingtan"}
-    candidates = local.answer([{"role": "user", "content": "你好"}], AnswerOptions(3), [1, 2, 1])
+    hot = AnswerOptions(3, temperature=1.5, max_tokens=30)
+    candidates = local.answer([{"role": "user", "content": "你好"}], hot, [1, 2, 1])
     assert candidates[0] == candidates[2] != candidates[1]
 
 

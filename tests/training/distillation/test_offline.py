@@ -371,9 +371,9 @@ def test_a_teacher_that_does_not_fit_is_refused(
     save_model(sharp_model(0, 64), tiny_tokenizer, tmp_path / "small")
     for name, sequence_length, message in (
         ("other", LENGTH, "has another tokenizer than the corpus"),
-        ("small", LENGTH, "has 64 rows of embeddings, but its tokenizer has 509 tokens"),
+        ("small", LENGTH, "has rows for 64 tokens, and the corpus.s tokenizer knows 509"),
         ("none", LENGTH, r"none.config\.json: no such file"),
-        (str(teacher), 4096, "sequence_length: 4096 is more than the context of the teacher"),
+        (str(teacher), 4096, "its context of 1024 tokens is less than the sequence length 4096"),
     ):
         with pytest.raises(UserError, match=message):
             write_logits(tmp_path / name, corpus, tmp_path / "out", sequence_length=sequence_length)

@@ -143,6 +143,12 @@ def test_where_answers_do_not_fit_fewer_are_written(
     assert [len(row) for row in answered.pieces] == [1, 1]
 
 
+def test_an_answer_ends_where_its_row_does(student: GLM, tiny_tokenizer: GLMTokenizer) -> None:
+    batch = make_batch([[conversation("late", 20, 3)], [conversation("early", 2, 3)]], LENGTH)
+    pieces = written(answer(student, batch, tiny_tokenizer, tokens=10))
+    assert {name: piece.length for name, piece in pieces.items()} == {"late": 25, "early": 12}
+
+
 def test_a_batch_without_answers_stays_as_it_is(student: GLM, tiny_tokenizer: GLMTokenizer) -> None:
     nothing = Written("nothing", np.arange(5), np.zeros(5, np.bool_))
     batch = make_batch([[nothing], []], LENGTH)

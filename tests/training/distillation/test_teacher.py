@@ -54,7 +54,7 @@ def forward_kl(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(tiny_tokenizer: GLMTokenizer) -> None:
-    teacher, student = make_model(1, 20, vocab_size=640), make_model(2)
+    teacher, student = make_model(1, 10, vocab_size=640), make_model(2)
     values = {"ce_weight": 0.3, "temperature": 2.0, "hidden_weight": 0.1}
     distillation, batch = objective(tiny_tokenizer, teacher, student, **values), make_pieces(0)
     loss = distillation.loss(Subject(student), batch)
@@ -74,7 +74,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(tiny_tokenizer: GLMTokenizer)
 def test_without_cross_entropy_only_the_divergence_moves_the_student(
     tiny_tokenizer: GLMTokenizer,
 ) -> None:
-    teacher, student = make_model(1, 20), make_model(2)
+    teacher, student = make_model(1, 10), make_model(2)
     distillation, batch = objective(tiny_tokenizer, teacher, student, ce_weight=0.0), make_pieces(0)
     distillation.loss(Subject(student), batch).total.backward()
     found = [p.grad.clone() for p in student.parameters() if p.grad is not None]
@@ -90,7 +90,7 @@ def test_without_cross_entropy_only_the_divergence_moves_the_student(
 def test_with_cross_entropy_alone_it_is_the_usual_loss_and_no_teacher_runs(
     tiny_tokenizer: GLMTokenizer,
 ) -> None:
-    teacher, student = make_model(1, 20), make_model(2)
+    teacher, student = make_model(1, 10), make_model(2)
     runs: list[int] = []
     teacher.register_forward_hook(lambda *_: runs.append(1))
     batch = make_pieces(0)
@@ -102,7 +102,7 @@ def test_with_cross_entropy_alone_it_is_the_usual_loss_and_no_teacher_runs(
 
 
 def test_the_teacher_does_not_see_what_the_student_does_not(tiny_tokenizer: GLMTokenizer) -> None:
-    teacher, student = make_model(1, 20), make_model(2)
+    teacher, student = make_model(1, 10), make_model(2)
     table = DistillationTable(teacher=Path("teacher"))
     masked = Subject(teacher, mask_documents=True)
     distillation = TeacherDistillation(table, masked, student, tiny_tokenizer, seed=0)
@@ -120,7 +120,7 @@ def test_the_teacher_does_not_see_what_the_student_does_not(tiny_tokenizer: GLMT
 
 
 def test_the_parts_of_an_update_add_up(tiny_tokenizer: GLMTokenizer) -> None:
-    teacher, student = make_model(1, 20), make_model(2)
+    teacher, student = make_model(1, 10), make_model(2)
     distillation = objective(tiny_tokenizer, teacher, student, hidden_weight=1.0)
     subject = Subject(student)
     batch = make_batch([*make_pieces(0).pieces, ()], LENGTH)
@@ -134,7 +134,7 @@ def test_the_parts_of_an_update_add_up(tiny_tokenizer: GLMTokenizer) -> None:
     "values",
     [
         {"divergence": "forward_kl", "ce_weight": 0.0},
-        {"divergence": "reverse_kl", "ce_weight": 0.2},
+        {"divergence": "reverse_kl", "ce_weight": 0.0},
         {"divergence": "jsd", "jsd_beta": 0.3, "ce_weight": 0.0, "temperature": 1.5},
         {"divergence": "forward_kl", "ce_weight": 0.0, "hidden_weight": 0.1},
         {"divergence": "jsd", "ce_weight": 0.0, "on_policy_share": 0.5, "answer_tokens": 6},
@@ -144,7 +144,7 @@ def test_the_parts_of_an_update_add_up(tiny_tokenizer: GLMTokenizer) -> None:
 def test_a_student_comes_nearer_to_its_teacher(
     tiny_tokenizer: GLMTokenizer, values: dict[str, Any]
 ) -> None:
-    teacher = make_model(1, 20, hidden_size=48, head_dim=12, num_hidden_layers=3)
+    teacher = make_model(1, 10, hidden_size=48, head_dim=12, num_hidden_layers=3)
     student = make_model(2)
     distillation, subject = objective(tiny_tokenizer, teacher, student, **values), Subject(student)
     held_out = make_pieces(1000)
@@ -156,7 +156,7 @@ def test_a_student_comes_nearer_to_its_teacher(
 
     before = measure()
     learned = [] if distillation.learned is None else [*distillation.learned.parameters()]
-    optimizer = torch.optim.AdamW([*student.parameters(), *learned], lr=1e-2)
+    optimizer = torch.optim.AdamW([*student.parameters(), *learned], lr=3e-3)
     for step in range(60):
         batch = distillation.prepare(subject, make_pieces(step), step)
         optimizer.zero_grad()
@@ -183,7 +183,7 @@ def test_a_teacher_is_opened(tiny_checkpoint: Path, tiny_tokenizer: GLMTokenizer
 def test_a_context_shorter_than_a_row_is_refused(
     tiny_checkpoint: Path, tiny_tokenizer: GLMTokenizer
 ) -> None:
-    with pytest.raises(UserError, match=r"distillation\.teacher: .*1024.*sequence_length 1025"):
+    with pytest.raises(UserError, match=r"distillation\.teacher: .*1024.*sequence length 1025"):
         open_teacher(tiny_checkpoint, tiny_tokenizer, None, "cpu", 1025)
 
 

@@ -51,6 +51,7 @@ def test_plots_have_as_many_points_as_the_metrics(page: Element) -> None:
     bits = plot_of(page, "bits_per_byte")
     assert lengths_of(bits) == [4, 4]
     assert len(bits.all("circle")) == 8
+    assert not plot_of(page, "loss").all("circle")
     assert words_of(bits.all("div", "legend")[0]) == "poems 1.01 <talks> 2.01"
     assert "Divergence from the teacher nats" in words_of(plot_of(page, "parts/divergence"))
     assert "own_part" in words_of(plot_of(page, "parts/own_part"))
@@ -64,7 +65,7 @@ def test_headline_figures(page: Element) -> None:
     assert cards == [
         ["Steps", "100", "finished"],
         ["Tokens seen", "100,000", "padding included"],
-        ["Training loss", "2.062", "smoothed, in nats"],
+        ["Training loss", "2.061", "smoothed, in nats"],
         ["Time", "1:06:40", "on steps"],
         ["Tokens a second", "8,076", "40.0% of the device's peak (MFU)"],
         ["Privacy", "ε = 10", "δ = 1e-05, for each conversation"],

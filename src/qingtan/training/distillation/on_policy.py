@@ -1,7 +1,6 @@
 """On-policy batches: the student answers, and the teacher marks what it wrote (GKD, 2306.13649)."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from qingtan.glm.conversation import stop_ids
 from qingtan.glm.generation import generate
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.training.batches import Batch, Piece, Written, make_batch
+from qingtan.training.evaluation import evaluating
 from qingtan.training.subject import Subject
 
 # Of a plain text, what the student goes on from.
@@ -66,7 +66,7 @@ def answer_batch(
     questions = list(_questions(pieces, rows, length + 1, answer_tokens))
     if not questions:
         return batch
-    with _evaluating(subject), torch.no_grad():
+    with evaluating(subject), torch.no_grad():
         answers = generate(
             subject.model,
             [question.prompt.tolist() for question in questions],
@@ -115,13 +115,3 @@ def _answered(question: _Question, answer: Sequence[int]) -> OnPolicy:
 def _prefix(subject: Subject) -> Tensor | None:
     prefix: Tensor | None = None if subject.prefix is None else subject.prefix()
     return prefix
-
-
-@contextmanager
-def _evaluating(subject: Subject) -> Iterator[None]:
-    was_training = subject.training
-    subject.eval()
-    try:
-        yield
-    finally:
-        subject.train(was_training)

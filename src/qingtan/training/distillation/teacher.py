@@ -101,6 +101,7 @@ def open_teacher(
     dtype: torch.dtype | None,
     device: torch.device | str,
     sequence_length: int,
+    field: str = "distillation.teacher",
 ) -> GLM:
     """Load a teacher.
 
@@ -108,11 +109,12 @@ def open_teacher(
         tokenizer: the corpus's.
         dtype: None as it is stored.
         sequence_length: the tokens of a row.
+        field: where the folder was named, for messages.
 
     Raises:
         UserError: it is no checkpoint, has another tokenizer, or too short a context.
     """
-    field = f"distillation.teacher: {folder}"
+    field = f"{field}: {folder}"
     config = load_config(folder)
     if load_tokenizer(folder).model != tokenizer.model:
         raise UserError(
@@ -123,7 +125,7 @@ def open_teacher(
     if config.max_position_embeddings < sequence_length:
         raise UserError(
             f"{field}: its context of {config.max_position_embeddings} tokens is less than "
-            f"data.sequence_length {sequence_length}; make that no longer"
+            f"the sequence length {sequence_length}; make that no longer"
         )
     return load_model(folder, dtype=dtype, device=device)
 

@@ -3,7 +3,7 @@
 import os
 import queue
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
@@ -11,16 +11,15 @@ from qingtan.engine.engine import ContextExceeded, Delta, Engine, Event, Failed
 from qingtan.engine.sampling import SamplingParams
 from qingtan.engine.torch_runner import TorchRunner
 from qingtan.errors import UserError
+from qingtan.files import read_json
 from qingtan.glm.catalogue import find_model
-from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+from qingtan.glm.checkpoint import GENERATION_FILE, load_model, load_tokenizer, working_dtype
 from qingtan.glm.conversation import Message, encode_prompt, parse_reply, stop_ids
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
-# From so many parameters on a teacher is run as it is stored, since float32 may not fit.
-_LARGE = 1_000_000_000
 # Answers that wait for a slot: `concurrency` bounds the questions, and a question asks for few.
 _MAX_WAITING = 1 << 16
 
@@ -149,6 +148,8 @@ class ApiTeacher:
 class LocalTeacher:
     """A GLM checkpoint, run here; `close` frees it.
 
+    A repetition penalty that its generation_config.json asks for is applied.
+
     Args:
         name_or_path: a built-in model, or a checkpoint's folder.
         device: where torch runs it.
@@ -161,14 +162,14 @@ class LocalTeacher:
     def __init__(
         self, name_or_path: str | Path, *, device: str = "cpu", concurrency: int = 8
     ) -> None:
-        import torch
-
         folder = find_model(name_or_path)
         self.name = folder.resolve().name
         self.concurrency = concurrency
-        large = load_config(folder).num_parameters >= _LARGE
-        model = load_model(folder, dtype=None if large else torch.float32, device=device)
+        model = load_model(folder, dtype=working_dtype(folder), device=device)
         self._tokenizer = load_tokenizer(folder)
+        generation = folder / GENERATION_FILE
+        values = read_json(generation) if generation.exists() else {}
+        self._repetition_penalty = float(values.get("repetition_penalty") or 1.0)
         self._stop_ids = (*stop_ids(self._tokenizer), *model.config.eos_token_id)
         runner = TorchRunner(model, slots=concurrency)
         self._engine = Engine(runner, self._tokenizer, max_waiting=_MAX_WAITING)
@@ -178,17 +179,14 @@ class LocalTeacher:
     ) -> list[Candidate]:
         """Return an answer for each seed, generated together; see `AnsweringTeacher`."""
         prompt = encode_prompt(self._tokenizer, messages)
+        penalty = self._repetition_penalty
         events: list[queue.SimpleQueue[Event]] = []
         for seed in seeds:
             events.append(queue.SimpleQueue())
+            params = replace(options.sampling(seed), repetition_penalty=penalty)
+            listen = events[-1].put
             try:
-                self._engine.submit(
-                    prompt,
-                    options.sampling(seed),
-                    self._stop_ids,
-                    events[-1].put,
-                    stop_at_start=False,
-                )
+                self._engine.submit(prompt, params, self._stop_ids, listen, stop_at_start=False)
             except ContextExceeded as error:
                 raise QuestionRefused(str(error)) from None
         return [_collect(each) for each in events]

@@ -11,15 +11,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from qingtan.corpus.shards import INDEX_FILE as CORPUS_INDEX
 from qingtan.corpus.shards import Corpus, Shard
 from qingtan.errors import UserError
 from qingtan.files import put_in_place, read_json, write_json
-from qingtan.glm.checkpoint import CONFIG_FILE, load_config, load_model, load_tokenizer
-from qingtan.glm.model import GLM
+from qingtan.glm.checkpoint import CONFIG_FILE, working_dtype
+from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
 from qingtan.provenance import Step, checkpoint_provenance
 from qingtan.training.batches import Excerpt, cut
@@ -31,6 +30,7 @@ from qingtan.training.distillation.sampled_logits import (
     read_index,
 )
 from qingtan.training.distillation.sampled_shard import Sampler, join_parts, write_part
+from qingtan.training.distillation.teacher import open_teacher
 
 PARTS_FOLDER = "parts"
 SETTINGS_FILE = "settings.json"
@@ -38,8 +38,6 @@ SETTINGS_FILE = "settings.json"
 PART_DRAWS = 1 << 22
 # What `uint16` counts hold.
 MAX_DRAWS = 65_535
-# From so many parameters on a teacher is run as it is stored, since float32 may not fit.
-_LARGE = 1_000_000_000
 
 
 def write_logits(
@@ -94,7 +92,9 @@ def write_logits(
         folder = output.with_name(f".{output.name}.partial")
         if not (folder / INDEX_FILE).exists():
             shards = _training_shards(opened, settings)
-            model = _open_teacher(teacher, opened, sequence_length).to(device)
+            tokenizer = GLMTokenizer.from_file(opened.tokenizer_path)
+            dtype = working_dtype(teacher)
+            model = open_teacher(teacher, tokenizer, dtype, device, sequence_length, "teacher")
             _begin_or_go_on(folder, settings)
             sampler = Sampler(model, opened.vocab_size, draws, proposal_temperature, batch_tokens)
             _write_index(folder, teacher, settings, _Run(folder, sampler, settings).write(shards))
@@ -199,27 +199,6 @@ def _training_shards(corpus: Corpus, settings: LogitsSettings) -> dict[int, Shar
             f"{', '.join(settings.sources) or '(none)'}"
         )
     return shards
-
-
-def _open_teacher(folder: Path, corpus: Corpus, sequence_length: int) -> GLM:
-    if load_tokenizer(folder).model != corpus.tokenizer_path.read_bytes():
-        raise UserError(
-            f"{folder}: has another tokenizer than the corpus {corpus.path}; build the corpus with "
-            "the teacher's tokenizer.model, or distil from the teacher's answers"
-        )
-    config = load_config(folder)
-    if config.vocab_size < corpus.vocab_size:
-        raise UserError(
-            f"{folder}: has {config.vocab_size} rows of embeddings, but its tokenizer has "
-            f"{corpus.vocab_size} tokens"
-        )
-    if config.max_position_embeddings < sequence_length:
-        raise UserError(
-            f"sequence_length: {sequence_length} is more than the context of the teacher {folder}, "
-            f"{config.max_position_embeddings}"
-        )
-    dtype = None if config.num_parameters >= _LARGE else torch.float32
-    return load_model(folder, dtype=dtype)
 
 
 def _begin_or_go_on(folder: Path, settings: LogitsSettings) -> None:

@@ -42,7 +42,10 @@ def step_plots(record: RunRecord) -> list[Plot]:
 def evaluation_plots(record: RunRecord) -> list[Plot]:
     """Return the plots of evaluations: bits a byte by source, preferences, privacy."""
     sources = {name: record.series["bits_per_byte", name] for name in record.names("bits_per_byte")}
-    lines = [Line(visible(name), each.tokens, each.values) for name, each in sources.items()]
+    lines = [
+        Line(visible(name), each.tokens, each.values, is_dotted=True)
+        for name, each in sources.items()
+    ]
     plots = [_plot(("bits_per_byte",), MEASURES, lines)]
     plots += [_evaluation_plot(record, ("preference", name), PAIRS) for name in PAIRS]
     plots.append(_evaluation_plot(record, ("epsilon",), MEASURES))
@@ -52,7 +55,8 @@ def evaluation_plots(record: RunRecord) -> list[Plot]:
 def _step_plot(record: RunRecord, path: Names, labels: Mapping[str, Label]) -> Plot | None:
     if path not in record.series:
         return None
-    tokens, values = record.series[path].tokens, record.series[path].values
+    series = record.series[path]
+    tokens, values = series.tokens, series.values
     if path[-1] == "mfu":
         values = [100 * value for value in values]
     if path[-1] not in _NOISY and path[0] != "parts":
@@ -67,7 +71,8 @@ def _step_plot(record: RunRecord, path: Names, labels: Mapping[str, Label]) -> P
 def _evaluation_plot(record: RunRecord, path: Names, labels: Mapping[str, Label]) -> Plot | None:
     if path not in record.series:
         return None
-    return _plot(path, labels, [Line(None, record.series[path].tokens, record.series[path].values)])
+    series = record.series[path]
+    return _plot(path, labels, [Line(None, series.tokens, series.values, is_dotted=True)])
 
 
 def _plot(path: Names, labels: Mapping[str, Label], lines: Sequence[Line]) -> Plot | None:

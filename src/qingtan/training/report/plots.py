@@ -12,10 +12,8 @@ WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 10, 28
 # Points of a line, at most; more would not be seen at this width.
 MOST_POINTS = 480
-# Lines of so few points show each of them, with its value.
+# A dotted line has no more points than these.
 DOTTED_POINTS = 60
-# A smoothed line averages over this share of its points.
-SMOOTHED_SHARE = 1 / 50
 _STEPS = (1, 2, 5, 10)
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -28,12 +26,14 @@ class Line:
         name: for the legend; None keeps it out of it.
         x, y: finite numbers, equally many and at least one.
         is_faint: drawn lightly, behind one that smooths it.
+        is_dotted: each point is marked, unless there are many.
     """
 
     name: Markup | None
     x: Sequence[float]
     y: Sequence[float]
     is_faint: bool = False
+    is_dotted: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def round_marks(low: float, high: float, most: int = 6) -> list[float]:
     Args:
         most: how many intervals there may be between `low` and `high`.
     """
-    if high <= low:
-        # A constant stands in the middle.
+    if high - low <= 1e-6 * max(abs(low), abs(high)):
+        # What is as good as constant stands in the middle.
         half = abs(low) / 2 or 0.5
         low, high = low - half, high + half
     rough = (high - low) / most
@@ -117,10 +117,10 @@ def mark_labels(marks: Sequence[float]) -> list[str]:
 def smooth(values: Sequence[float]) -> list[float]:
     """Return the mean of each value and those around it, of fewer towards the ends.
 
-    The window is a fiftieth of the values, and at least 11. It looks both ways, so that the line
+    The window is a twentieth of the values, and at least 3. It looks both ways, so that the line
     does not lag behind what it smooths.
     """
-    half = max(5, round(SMOOTHED_SHARE * len(values) / 2))
+    half = max(1, len(values) // 40)
     sums = np.cumsum([0.0, *values])
     places = np.arange(len(values))
     first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
@@ -167,7 +167,7 @@ def _draw(line: Line, across: _Axis, up: _Axis) -> DrawnLine:
     kept = thin(line.y)
     places = [(across.place(line.x[i]), up.place(line.y[i])) for i in kept]
     dots = []
-    if len(kept) <= DOTTED_POINTS and not line.is_faint:
+    if line.is_dotted and len(kept) <= DOTTED_POINTS:
         dots = [
             Dot(round(x, 1), round(y, 1), _describe(line, i))
             for i, (x, y) in zip(kept, places, strict=True)

@@ -1,0 +1,59 @@
+"""The `qingtan` command: a dictionary of functions, whose docstrings are the help.
+
+What is heavy is imported inside the functions, so that the help comes at once.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from io import TextIOWrapper
+
+import typer
+
+from qingtan.cli.licences import check_licences, report_licences
+from qingtan.cli.making import build_corpus, distill_answers, distill_logits, export, train
+from qingtan.cli.talking import chat, generate, serve
+from qingtan.errors import UserError
+from qingtan.i18n import tr
+
+Commands = Mapping[str, "Callable[..., None] | Commands"]
+
+COMMANDS: Commands = {
+    "serve": serve,
+    "chat": chat,
+    "generate": generate,
+    "corpus": {"build": build_corpus},
+    "licence": {"check": check_licences, "report": report_licences},
+    "train": train,
+    "distill": {"logits": distill_logits, "answers": distill_answers},
+    "export": export,
+}
+GROUP_HELP = {
+    "distill": "Write down what a teacher knows, for a student to learn from.",
+    "licence": "Say what the licences of a corpus or a model allow.",
+    "corpus": "Turn text into what models are trained on.",
+}
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal without Chinese shows question marks, and the program goes on.
+            stream.reconfigure(errors="replace")
+    try:
+        _build(COMMANDS, tr("A Chinese language-model system.", "清谈：中文大语言模型系统。"))()
+    except UserError as error:
+        print(tr("Error: ", "错误：") + str(error), file=sys.stderr)
+        sys.exit(2)
+
+
+def _build(commands: Commands, help_text: str) -> typer.Typer:
+    app = typer.Typer(
+        help=help_text, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+    for name, entry in commands.items():
+        if isinstance(entry, Mapping):
+            app.add_typer(_build(entry, GROUP_HELP[name]), name=name)
+        else:
+            app.command(name)(entry)
+    return app

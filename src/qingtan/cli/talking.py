@@ -1,0 +1,211 @@
+"""Commands that use a model: serve, chat, generate."""
+
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qingtan.cli.options import Device, Seed, Temperature, say
+from qingtan.errors import UserError
+from qingtan.i18n import tr
+
+if TYPE_CHECKING:
+    from qingtan.chat import ChatGLM
+    from qingtan.engine.answer import Answer
+
+Model = Annotated[str, typer.Option(help="A built-in model's name, or a checkpoint's folder.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="float32, bfloat16 or float16; as stored by default, small ones float32."),
+]
+MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer.")]
+TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens of this mass.")]
+Adapter = Annotated[
+    Path | None, typer.Option(help="A folder of a LoRA adapter or a P-Tuning v2 prefix to use.")
+]
+NamedAdapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME=FOLDER",
+        help="An adapter, as a model of its own in the API; as often as you like.",
+    ),
+]
+
+
+def serve(
+    model: Model = "qingtan",
+    host: Annotated[str, typer.Option(help="An address of this machine's own.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    adapters: NamedAdapters = None,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = False,
+) -> None:
+    """Serve the OpenAI API, and the page to talk to the model."""
+    from qingtan.server.serve import Server, address, listen, open_browser
+
+    folders = _named_folders(adapters or ())
+    with listen(host, port) as server_socket:
+        chat_model = _load(model, device, dtype, folders)
+        name, url = _name_of(model), address(server_socket)
+
+        def announce() -> None:
+            say(
+                tr(f"{name} answers at {url} (Ctrl-C ends)", f"{name} 已就绪：{url}（Ctrl-C 结束）")
+            )
+            if open_page:
+                open_browser(url)
+
+        try:
+            Server(chat_model, name, server_socket, announce).run()
+        except KeyboardInterrupt:
+            say(tr("Ended.", "已结束。"))
+
+
+def chat(
+    model: Model = "qingtan",
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+) -> None:
+    """Talk to a model in the terminal, or answer the lines of a file: qingtan chat < questions.
+
+    /clear begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
+    """
+    adapter_name, adapters = _one_adapter(adapter)
+    with _load(model, device, dtype, adapters) as chat_model:
+        beginning = [{"role": "system", "content": system}] if system else []
+        messages = list(beginning)
+        for question in _questions():
+            if question == "/clear":
+                messages = list(beginning)
+                continue
+            messages.append({"role": "user", "content": question})
+            pieces = chat_model.stream_chat(
+                messages,
+                adapter=adapter_name,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+            )
+            try:
+                messages.append({"role": "assistant", "content": _show(pieces)})
+            except UserError as error:
+                if not sys.stdin.isatty():
+                    raise
+                # Most likely the conversation has outgrown the context.
+                messages.pop()
+                say(f"{error} {tr('(/clear begins anew)', '（/clear 重新开始）')}")
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    suffix: Annotated[
+        str, typer.Option(help="The text after a blank that the model, trained so, fills.")
+    ] = "",
+    model: Model = "qingtan",
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+) -> None:
+    """Continue a text, or fill the blank between a text and its --suffix."""
+    adapter_name, adapters = _one_adapter(adapter)
+    with _load(model, device, dtype, adapters) as chat_model:
+        _show(
+            chat_model.stream_generate(
+                prompt,
+                suffix=suffix,
+                adapter=adapter_name,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+            )
+        )
+
+
+def _load(model: str, device: str, dtype: str | None, adapters: Mapping[str, Path]) -> "ChatGLM":
+    from qingtan.chat import ChatGLM
+
+    return ChatGLM.from_pretrained(model, device=device, dtype=dtype, adapters=adapters)
+
+
+def _one_adapter(folder: Path | None) -> tuple[str | None, dict[str, Path]]:
+    """Return what to load for a command that uses one adapter or none, and the name it gets."""
+    return (None, {}) if folder is None else ("adapter", {"adapter": folder})
+
+
+def _named_folders(adapters: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=FOLDER, each."""
+    folders: dict[str, Path] = {}
+    for given in adapters:
+        name, _, folder = given.partition("=")
+        if not (name and folder):
+            raise UserError(
+                tr(f"--adapter {given}: give NAME=FOLDER", f"--adapter {given}：请写成 名称=文件夹")
+            )
+        if name in folders:
+            raise UserError(
+                tr(
+                    f"--adapter {given}: there are two named {name}; give them different names",
+                    f"--adapter {given}：有两个适配器都叫 {name}；请取不同的名称",
+                )
+            )
+        folders[name] = Path(folder)
+    return folders
+
+
+def _name_of(model: str) -> str:
+    """Return what a model is called in the API: a folder's own name."""
+    return Path(model).resolve().name
+
+
+def _questions() -> Iterator[str]:
+    """Yield what the user asks, until /exit or the end of the input."""
+    interactive = sys.stdin.isatty()
+    if interactive:
+        with suppress(ImportError):  # Windows has none, and needs none
+            import readline  # noqa: F401 - gives input() a history and a line to edit
+    while True:
+        try:
+            line = input(tr("You: ", "你：") if interactive else "").strip()
+        except EOFError:
+            if interactive:
+                say("")
+            return
+        except KeyboardInterrupt:
+            say(tr("  (/exit or Ctrl-D leaves)", "  （/exit 或 Ctrl-D 退出）"))
+            continue
+        if line == "/exit":
+            return
+        if line:
+            yield line
+
+
+def _show(pieces: "Generator[str, None, Answer]") -> str:
+    """Print an answer as it comes; Ctrl-C ends it. Return what was shown."""
+    shown = []
+    try:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+            shown.append(piece)
+    except KeyboardInterrupt:
+        pieces.close()
+    print(flush=True)
+    return "".join(shown)
