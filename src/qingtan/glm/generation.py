@@ -47,7 +47,7 @@ def generate(
     active = [row for row, left in enumerate(room) if left > 0]
     if not active:
         return answers
-    with _evaluating(model), torch.inference_mode():
+    with _evaluating(model), torch.no_grad():
         capacity = max(len(prompts[row]) + room[row] for row in active)
         cache = _new_cache(model, len(prompts), capacity, prefix)
         logits = _read(model, cache, prompts, active)

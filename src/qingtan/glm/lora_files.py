@@ -97,7 +97,7 @@ def write_lora(model: GLM, name: str, folder: Path, *, base: str, layout: str = 
             # Copies, since safetensors refuses tensors that share memory, as lora_A of QKV would.
             tensors[_key(module, "A")] = _copy(addition.down.weight)
             tensors[_key(module, "B")] = _copy(rows)
-    targets = _shorten(shapes, _layers_in(model, layout))
+    targets = _shorten(shapes, _names_in(model, layout))
     values = lora_json(lora_config(model, name), base, targets, shapes)
     write_json(folder / ADAPTER_CONFIG_FILE, values)
     save_tensors(tensors, folder / f"{ADAPTER_STEMS[0]}.safetensors")
@@ -154,6 +154,16 @@ def _shorten(modules: Collection[str], layers: Iterable[str]) -> list[str]:
         chosen = [module for module in same if module in modules]
         names += [end] if chosen == same else chosen
     return names
+
+
+def _names_in(model: GLM, layout: str) -> list[str]:
+    """Return what a layout calls the linear layers, without a look at the weights, which may be
+    in several processes."""
+    names = []
+    for path in linear_paths(model.config):
+        like = torch.empty(base_weight(model, path).shape, device="meta")
+        names += stored_parts(model.config, layout, f"{path}.weight", like)
+    return [name.removesuffix(".weight") for name in names]
 
 
 def _layers_in(model: GLM, layout: str) -> dict[str, _Layer]:

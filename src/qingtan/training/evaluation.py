@@ -91,7 +91,7 @@ def evaluating(subject: Subject) -> Iterator[None]:
         subject.train(was_training)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _row_nats(subject: Subject, pieces: Sequence[Piece], length: int) -> NDArray[np.float64]:
     device = next(subject.parameters()).device
     batch = make_batch([[piece] for piece in pieces], length).to(device)

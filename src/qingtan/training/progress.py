@@ -87,7 +87,7 @@ class Progress:
             "gradient_norm": norm,
             "learning_rate": rate,
             "tokens_per_second": round(speed),
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.seconds, 3),
         }
         if share is not None:
             entry["mfu"] = round(share, 4)

@@ -58,7 +58,7 @@ class Sampler:
         at_once = _LOGITS_AT_ONCE.get(self._device.type, 1 << 24)
         self._rows_at_once = max(1, at_once // model.config.vocab_size)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def draw(self, pieces: Sequence[Excerpt], seed: Sequence[int]) -> Part:
         """Draw for every token of the pieces that is to be predicted.
 
