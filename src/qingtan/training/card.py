@@ -85,7 +85,25 @@ def _training(provenance: Provenance, say: Callable[[str, str], str]) -> str:
                 step.date[:10],
             ]
         )
-    return _table(header, rows)
+    return _table(header, rows) + _privacy(provenance, say)
+
+
+def _privacy(provenance: Provenance, say: Callable[[str, str], str]) -> str:
+    """Say what DP-SGD promises, for each stage that was trained so."""
+    promises = [
+        f"(ε, δ) = ({step.details['epsilon']}, {step.details['delta']:g})"
+        for step in provenance.steps
+        if "epsilon" in step.details
+    ]
+    if not promises:
+        return ""
+    return "\n\n" + say(
+        f"Differentially private for each document of the last stage's data: {'; '.join(promises)} "
+        "(DP-SGD, PRV accountant). It holds for the weights, not for the losses that the run "
+        "noted, nor for the figures below.",
+        f"对最后阶段数据中的每篇文档满足差分隐私：{'；'.join(promises)}"
+        "（DP-SGD，PRV 计算）。该保证只针对权重，不包括训练时记录的损失和下面的数字。",
+    )
 
 
 def _held_out(step: Step, say: Callable[[str, str], str]) -> str:

@@ -184,7 +184,8 @@ class Trainer:
         if not self.examination.compares:
             return
         self.progress.say(tr("Measuring the model before tuning …", "正在测量调优前的模型……"))
-        standing = self.examination.stand(self.subject)
+        with self.subject.without_adapter():  # a new prefix changes a model
+            standing = self.examination.stand(self.subject)
         if self.processes.is_first:
             self.examination.write_before(self.folder.folder, standing)
 
