@@ -15,6 +15,8 @@ import torch
 from qingtan.corpus import Corpus, CorpusRecipe, build_corpus
 from qingtan.errors import UserError
 from qingtan.glm.checkpoint import load_model
+from qingtan.glm.conversation import encode_prompt, parse_reply, stop_ids
+from qingtan.glm.generation import generate
 from qingtan.glm.lora_files import load_lora
 from qingtan.glm.prefix import load_prefix
 from qingtan.glm.tokenizer import GLMTokenizer
@@ -282,6 +284,82 @@ def test_a_run_that_was_stopped_goes_on_to_the_last_bit(
     result = "model" if what == "student" else "adapter"
     for path in (tmp_path / "whole" / result).glob("*.safetensors"):
         assert (tmp_path / "stopped" / result / path.name).read_bytes() == path.read_bytes()
+
+
+WEATHER = {
+    "name": "get",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+def ask_weather(city: str, number: int = 99) -> list[dict[str, Any]]:
+    return [
+        {"role": "system", "content": f"第{number}次。"},
+        {"role": "user", "content": f"{city}今天天气好吗？"},
+    ]
+
+
+def write_calls(path: Path, cities: list[str]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for number, city in enumerate(cities * 12):
+            arguments = json.dumps({"city": city}, ensure_ascii=False)
+            call = {"type": "function", "function": {"name": "get", "arguments": arguments}}
+            messages = [
+                *ask_weather(city, number),
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+                {"role": "tool", "content": "天气很好"},
+                {"role": "assistant", "content": f"{city}天气很好。"},
+            ]
+            record = {"messages": messages, "tools": [WEATHER]}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def build_from(folder: Path, tokenizer: GLMTokenizer, name: str) -> Path:
+    """Build a corpus of one file of conversations."""
+    tokenizer.save(folder)
+    source = {"name": name, "path": f"{name}.jsonl", "kind": "conversations"}
+    values = {
+        "output": folder / "corpus",
+        "tokenizer": folder / "tokenizer.model",
+        "root": folder,
+        "source": [source],
+    }
+    return build_corpus(CorpusRecipe.model_validate(values), workers=1)
+
+
+def test_calls_of_tools_are_learnt(tiny_tokenizer: GLMTokenizer, tmp_path: Path) -> None:
+    cities = ["北京", "上海", "公园"]
+    write_calls(tmp_path / "calls.jsonl", cities)
+    corpus = build_from(tmp_path, tiny_tokenizer, "calls")
+    recipe = make_recipe(
+        tmp_path / "run",
+        corpus,
+        data__sources={"calls": 1.0},
+        data__sequence_length=512,
+        steps=120,
+    )
+    model = load_model(train(recipe))
+    prompts = [encode_prompt(tiny_tokenizer, ask_weather(city), [WEATHER]) for city in cities]
+    stops = stop_ids(tiny_tokenizer)
+    written = generate(
+        model, prompts, max_tokens=80, stop_ids=stops, vocab_size=tiny_tokenizer.vocab_size
+    )
+    for city, ids in zip(cities, written, strict=True):
+        (call,) = parse_reply(tiny_tokenizer.decode(ids[:-1])).tool_calls
+        assert (call.name, call.arguments) == ("get", {"city": city})
+        assert ids[-1] == tiny_tokenizer.special_id("<|observation|>")
+
+
+def test_conversations_without_answers_are_an_error(
+    tiny_tokenizer: GLMTokenizer, tmp_path: Path
+) -> None:
+    lines = [
+        json.dumps({"messages": [{"role": "user", "content": f"第{i}次。你好"}]}) for i in range(9)
+    ]
+    (tmp_path / "mute.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    corpus = build_from(tmp_path, tiny_tokenizer, "mute")
+    with pytest.raises(UserError, match=r"data\.sources draws from 0.*without answers"):
+        train(make_recipe(tmp_path / "run", corpus, data__sources={"mute": 1.0}))
 
 
 def test_a_wild_rate_stops_the_run_and_names_the_batch(

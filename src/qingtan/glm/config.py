@@ -150,6 +150,8 @@ _CHATGLM_FIXED: dict[str, Any] = {
     "hidden_dropout": 0.0,
     "attention_dropout": 0.0,
 }
+# What a checkpoint may say that it has not. A prefix is an adapter, beside a model.
+_CHATGLM_OFF: dict[str, Any] = {"quantization_bit": 0, "pre_seq_len": 0, "prefix_projection": False}
 _TRANSFORMERS_NAMES = (
     "vocab_size",
     "hidden_size",
@@ -208,7 +210,7 @@ _HARMLESS = frozenset(
 
 
 def _from_chatglm(values: Mapping[str, Any], origin: str) -> GLMConfig:
-    _check_fields(values, origin, _CHATGLM_NAMES, {**_CHATGLM_FIXED, "quantization_bit": 0})
+    _check_fields(values, origin, _CHATGLM_NAMES, {**_CHATGLM_FIXED, **_CHATGLM_OFF})
     # ChatGLM3's configuration class leaves these two to their defaults when they are absent.
     filled = {"tie_word_embeddings": False, "pad_token_id": 0, **values}
     if not values["multi_query_attention"]:

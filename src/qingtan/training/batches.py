@@ -202,7 +202,9 @@ class PackedRows:
         if not any(map(self._gives_rows, self._shards, self._repeats)):
             raise UserError(
                 f"no document can be trained on: data.sources draws from {self.documents}, and "
-                f"{len(self.skipped)} conversations are longer than data.sequence_length {length}"
+                f"{len(self.skipped)} conversations are longer than data.sequence_length {length}. "
+                "What the corpus has left out, such as conversations without answers, stands in "
+                "its rejected.jsonl and report.html"
             )
 
     def batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
