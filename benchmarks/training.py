@@ -1,7 +1,8 @@
 """How fast Qingtan trains, beside transformers' `Trainer` on `GlmForCausalLM`.
 
 Three kinds of training, each side in a process of its own, in turn, from the same weights on the
-same documents, threads and precision, both with AdamW (and Qingtan once more with Muon):
+same documents, threads and precision, both with AdamW (and Qingtan once more with Muon, and both
+compiled):
 
 - pretraining: Qingtan packs texts; the Trainer gets them joined and cut into full rows.
 - fine-tuning on conversations: Qingtan packs them; the Trainer pads each batch to its longest, and
@@ -42,8 +43,10 @@ BENCHMARKS = Path(__file__).resolve().parent
 TRAINER = "transformers"
 SIDES: dict[str, list[str]] = {
     "qingtan": ["training_peers.run_qingtan"],
+    "qingtan, compiled": ["training_peers.run_qingtan", "--compile"],
     "qingtan, Muon": ["training_peers.run_qingtan", "--optimizer", "muon"],
     TRAINER: ["training_peers.run_transformers"],
+    "transformers, compiled": ["training_peers.run_transformers", "--compile"],
 }
 # Both begin with the same weights, so their first losses differ only by what is in the batch.
 LOSS_TOLERANCE = 0.05

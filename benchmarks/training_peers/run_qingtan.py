@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     folder: Path = options.folder
     work = Work.read(folder)
@@ -37,7 +38,7 @@ def main() -> None:
         run = Path(name) / "run"
         # What the trainer says goes where the errors go.
         with contextlib.redirect_stdout(sys.stderr):
-            train(make_recipe(work, folder, run, options.optimizer))
+            train(make_recipe(work, folder, run, options.optimizer, options.compile))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "loss" in line]
     seconds = steps[-1]["seconds"] - steps[work.warmup - 1]["seconds"]
@@ -55,7 +56,9 @@ def main() -> None:
     ).print()
 
 
-def make_recipe(work: Work, folder: Path, output: Path, optimizer: str) -> TrainRecipe:
+def make_recipe(
+    work: Work, folder: Path, output: Path, optimizer: str, compiled: bool
+) -> TrainRecipe:
     """Return a run that does nothing but learn."""
     values: dict[str, Any] = {
         "output": output,
@@ -75,6 +78,7 @@ def make_recipe(work: Work, folder: Path, output: Path, optimizer: str) -> Train
         "seed": work.seed,
         "device": work.device,
         "precision": work.precision,
+        "compile": compiled,
         "log_every": 1,
         "checkpoint_every": work.steps + 1,
         "evaluate_every": work.steps + 1,

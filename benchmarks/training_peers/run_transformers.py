@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--group-by-length", action="store_true", help="batch like with like")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     folder: Path = options.folder
@@ -46,7 +47,7 @@ def main() -> None:
         trainer = make_trainer(
             work,
             folder,
-            args=make_arguments(work, output, max(1, round(size)), options.group_by_length),
+            args=make_arguments(work, output, max(1, round(size)), options),
             train_dataset=items,
             data_collator=collator,
             callbacks=[clock],
@@ -157,7 +158,7 @@ def load(folder: Path) -> torch.nn.Module:
 
 
 def make_arguments(
-    work: Work, output: str, size: int, group_by_length: bool
+    work: Work, output: str, size: int, options: argparse.Namespace
 ) -> transformers.TrainingArguments:
     """Return settings that do nothing but learn."""
     return transformers.TrainingArguments(
@@ -175,12 +176,13 @@ def make_arguments(
         use_cpu=work.device == "cpu",
         dataloader_drop_last=True,
         dataloader_pin_memory=work.device == "cuda",
-        train_sampling_strategy="group_by_length" if group_by_length else "random",
+        train_sampling_strategy="group_by_length" if options.group_by_length else "random",
         seed=work.seed,
         logging_steps=1,
         report_to="none",
         save_strategy="no",
         disable_tqdm=True,
+        torch_compile=options.compile,
     )
 
 

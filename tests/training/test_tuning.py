@@ -1,5 +1,6 @@
 """Adapters, preferences and distillation through the trainer: each learns, and beats its base."""
 
+import itertools
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import torch
 from qingtan.corpus import Corpus, CorpusRecipe, build_corpus
 from qingtan.errors import UserError
 from qingtan.glm.checkpoint import load_model
-from qingtan.glm.conversation import encode_prompt, parse_reply, stop_ids
+from qingtan.glm.conversation import encode_conversation, encode_prompt, parse_reply, stop_ids
 from qingtan.glm.generation import generate
 from qingtan.glm.lora_files import load_lora
 from qingtan.glm.prefix import load_prefix
@@ -97,9 +98,7 @@ def held_out_bits(subject: Subject, corpus: Path) -> dict[str, float]:
     return {name: r.bits_per_byte for name, r in evaluate(subject, shards, 64, 500).items()}
 
 
-def test_lora_learns_a_task_and_says_what_it_cost(
-    corpus: Path, base: Path, tmp_path: Path
-) -> None:
+def test_lora_learns_a_task_and_says_what_it_cost(corpus: Path, base: Path, tmp_path: Path) -> None:
     adapter = tune(tmp_path / "run", corpus, base, lora={"rank": 16, "alpha": 32.0}, steps=80)
     assert adapter == tmp_path / "run" / "adapter"
     assert read_metrics(tmp_path / "run", "loss")[-1][0] < 0.1
@@ -292,7 +291,7 @@ WEATHER = {
 }
 
 
-def ask_weather(city: str, number: int = 99) -> list[dict[str, Any]]:
+def ask_weather(city: str, number: int = 5) -> list[dict[str, Any]]:
     return [
         {"role": "system", "content": f"第{number}次。"},
         {"role": "user", "content": f"{city}今天天气好吗？"},
@@ -301,7 +300,7 @@ def ask_weather(city: str, number: int = 99) -> list[dict[str, Any]]:
 
 def write_calls(path: Path, cities: list[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for number, city in enumerate(cities * 12):
+        for number, city in itertools.product(range(12), cities):
             arguments = json.dumps({"city": city}, ensure_ascii=False)
             call = {"type": "function", "function": {"name": "get", "arguments": arguments}}
             messages = [
@@ -322,20 +321,31 @@ def build_from(folder: Path, tokenizer: GLMTokenizer, name: str) -> Path:
         "output": folder / "corpus",
         "tokenizer": folder / "tokenizer.model",
         "root": folder,
+        "max_rejected_share": 1.0,
         "source": [source],
     }
     return build_corpus(CorpusRecipe.model_validate(values), workers=1)
 
 
 def test_calls_of_tools_are_learnt(tiny_tokenizer: GLMTokenizer, tmp_path: Path) -> None:
-    cities = ["北京", "上海", "公园"]
+    cities = ["北京", "上海"]
     write_calls(tmp_path / "calls.jsonl", cities)
     corpus = build_from(tmp_path, tiny_tokenizer, "calls")
+    first = json.loads((tmp_path / "calls.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    expected, _ = encode_conversation(tiny_tokenizer, first["messages"], first["tools"])
+    documents = [
+        shard.document(i).tolist()
+        for shard in Corpus.open(corpus).shards
+        for i in range(len(shard))
+    ]
+    assert expected in documents  # as the model is asked, in the order of the tool's fields
     recipe = make_recipe(
         tmp_path / "run",
         corpus,
         data__sources={"calls": 1.0},
-        data__sequence_length=512,
+        data__sequence_length=320,
+        batch_tokens=640,
+        micro_batch_tokens=640,
         steps=120,
     )
     model = load_model(train(recipe))

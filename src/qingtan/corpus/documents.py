@@ -102,8 +102,13 @@ def digest_of(content: bytes) -> bytes:
 
 
 def dump_conversation(content: Value) -> bytes:
-    """Return a conversation as JSON, the same bytes for the same conversation."""
-    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    """Return a conversation as JSON, the same bytes for the same conversation.
+
+    A message's fields are sorted. What is in them, and the tools, keep their order, for a model is
+    shown them in it.
+    """
+    messages = [dict(sorted(message.items())) for message in content["messages"]]
+    return orjson.dumps({**content, "messages": messages})
 
 
 def share_of(digests: NDArray[np.uint8]) -> NDArray[np.float64]:

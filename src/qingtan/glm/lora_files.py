@@ -159,7 +159,7 @@ def _shorten(modules: Collection[str], layers: Iterable[str]) -> list[str]:
 def _names_in(model: GLM, layout: str) -> list[str]:
     """Return what a layout calls the linear layers, without a look at the weights, which may be
     in several processes."""
-    names = []
+    names: list[str] = []
     for path in linear_paths(model.config):
         like = torch.empty(base_weight(model, path).shape, device="meta")
         names += stored_parts(model.config, layout, f"{path}.weight", like)

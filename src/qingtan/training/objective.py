@@ -7,7 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qingtan.training.batches import Batch
+from qingtan.training.head import head_cross_entropy
 from qingtan.training.subject import Subject
+
+# For `logits_at`: no logits at all.
+NONE = slice(0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,11 @@ class Likelihood(Objective):
 
     def loss(self, subject: Subject, batch: Batch) -> Loss:
         """Return the sum over the labelled tokens."""
-        return Loss(cross_entropy(subject(batch).logits, batch))
+        head: nn.Module = subject.model.head
+        if not isinstance(head, nn.Linear):  # it has an adapter
+            return Loss(cross_entropy(subject(batch).logits, batch))
+        hidden = subject(batch, logits_at=NONE).hidden[batch.kept]
+        return Loss(head_cross_entropy(hidden, head.weight, batch.labels[batch.kept]))
 
 
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:

@@ -124,7 +124,8 @@ class Trainer:
         recipe, processes = self.recipe, self.processes
         # Dropout and the like depend on the step alone, so that a resumed run repeats it.
         torch.manual_seed(_seed_of(recipe.seed, self.step, processes.rank))
-        batch = self.objective.prepare(self.subject, batch, self.step)
+        with torch.compiler.set_stance("force_eager"):
+            batch = self.objective.prepare(self.subject, batch, self.step)
         count = self.objective.count(batch)
         parts: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
         for micro in processes.share(batch.split(recipe.micro_batch_rows)):
@@ -184,7 +185,8 @@ class Trainer:
         if not self.examination.compares:
             return
         self.progress.say(tr("Measuring the model before tuning …", "正在测量调优前的模型……"))
-        with self.subject.without_adapter():  # a new prefix changes a model
+        # A new prefix changes a model.
+        with self._averaged(), self.subject.without_adapter():
             standing = self.examination.stand(self.subject)
         if self.processes.is_first:
             self.examination.write_before(self.folder.folder, standing)
@@ -270,8 +272,10 @@ class Trainer:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Within it the weights are their average, where the recipe keeps one."""
-        with self.average.in_place() if self.average else nullcontext():
+        """Within it the weights are their average, where the recipe keeps one, and nothing is
+        compiled, since lengths vary."""
+        average = self.average.in_place() if self.average else nullcontext()
+        with average, torch.compiler.set_stance("force_eager"):
             yield
 
     def _device_name(self) -> str:
