@@ -2,7 +2,8 @@
 
     python docs/screenshot.py --model qingtan
     python docs/screenshot.py --url http://127.0.0.1:8000/
-    python docs/screenshot.py --report runs/built-in/corpus/report.html
+    python docs/screenshot.py --report runs/built-in/corpus/report.html corpus-report.png
+    python docs/screenshot.py --report runs/example/lora/report.html training-report.png
 
 It needs playwright (`pip install playwright`), Debian's chromium, and fonts-noto-cjk.
 """
@@ -66,10 +67,10 @@ def take(browser: Browser, url: str, name: str, questions: list[str], **options:
     page.close()
 
 
-def take_report(browser: Browser, report: Path) -> None:
+def take_report(browser: Browser, report: Path, name: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(report.resolve().as_uri())
-    page.screenshot(path=IMAGES / "corpus-report.png")
+    page.screenshot(path=IMAGES / name)
     browser.close()
 
 
@@ -83,12 +84,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="qingtan", help="the model to serve")
     parser.add_argument("--url", help="use this running server instead of starting one")
-    parser.add_argument("--report", type=Path, help="take only the picture of this report")
+    parser.add_argument(
+        "--report", nargs=2, metavar=("PAGE", "NAME"), help="take only the picture of this report"
+    )
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     if arguments.report:
         with sync_playwright() as playwright:
-            take_report(launch(playwright), arguments.report)
+            page, name = arguments.report
+            take_report(launch(playwright), Path(page), name)
         return
     server = (
         contextlib.nullcontext(arguments.url.rstrip("/") + "/")

@@ -5,7 +5,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qingtan.training.head import head_cross_entropy
+from qingtan.glm.config import GLMConfig
+from qingtan.glm.lora import LoRAConfig, add_lora
+from qingtan.glm.model import GLM, initialize
+from qingtan.training.head import score_head, score_likelihood
+
+
+def head_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    head = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    head.weight = torch.nn.Parameter(weight) if type(weight) is Tensor else weight
+    (loss,) = score_head(head, hidden, score_likelihood(labels)).float()
+    return loss
 
 
 def draw(tokens: int, width: int, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -18,7 +28,7 @@ def draw(tokens: int, width: int, vocabulary: int) -> tuple[Tensor, Tensor, Tens
 def both(hidden: Tensor, weight: Tensor, labels: Tensor) -> list[tuple[Tensor, ...]]:
     results = []
     for ours in (True, False):
-        h, w = (tensor.clone().requires_grad_() for tensor in (hidden, weight))
+        h, w = hidden.clone().requires_grad_(), torch.nn.Parameter(weight.clone())
         if ours:
             loss = head_cross_entropy(h, w, labels)
         else:
@@ -39,9 +49,30 @@ def test_values_and_gradients_are_those_of_torch(shape: tuple[int, int, int]) ->
 
 def test_a_frozen_head_gets_no_gradient() -> None:
     hidden, weight, labels = draw(5, 8, 20)
-    head_cross_entropy(hidden.requires_grad_(), weight, labels).backward()
-    assert weight.grad is None
+    frozen = torch.nn.Parameter(weight, requires_grad=False)
+    head_cross_entropy(hidden.requires_grad_(), frozen, labels).backward()
+    assert frozen.grad is None
     assert hidden.grad is not None
+
+
+def test_a_head_with_an_adapter_is_scored_too() -> None:
+    model = initialize(GLM(GLMConfig.named("mini")))
+    add_lora(model, "one", LoRAConfig(4, 8.0, targets=("head",)))
+    torch.nn.init.normal_(model.head.additions["one"].up.weight)
+    hidden, _, labels = draw(700, 32, 1024)
+    gradients = []
+    for ours in (True, False):
+        inputs = hidden.clone().requires_grad_()
+        model.zero_grad()
+        if ours:
+            loss = score_head(model.head, inputs, score_likelihood(labels))[0]
+        else:
+            loss = F.cross_entropy(model.head(inputs), labels, reduction="sum")
+        loss.backward()
+        up = model.head.additions["one"].up.weight.grad
+        gradients.append((loss.detach().float(), inputs.grad, up.clone()))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_products_are_in_the_autocast_type() -> None:

@@ -1,78 +1,103 @@
-"""The head and the cross-entropy in one, a few tokens at a time.
+"""The head and what is scored of its logits in one, a few tokens at a time.
 
 The logits of a batch are by far its largest tensor, and their gradient is another one. Here neither
 is ever whole: each chunk of tokens gives its part of the loss and of the gradients at once, in the
-forward pass (Hsu et al. 2024, 2410.10989).
+forward pass (2410.10989).
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Tokens of a chunk; on a CPU its logits stay near the cache.
-_CHUNK = {"cpu": 512}
-_GPU_CHUNK = 4096
-# Logits whose softmax is taken at a time on a CPU.
+# Tokens of a chunk.
+_CPU_CHUNK, _GPU_CHUNK = 512, 4096
+# Logits that are worked on at once on a CPU, so that they stay in its cache.
 _BLOCK = 1 << 18
 
+# Logits (n, V) float32 of the tokens in a slice of all → sums over them (k,). The logits are
+# overwritten by the gradient of the first sum with respect to them.
+Score = Callable[[Tensor, slice], Tensor]
 
-def head_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Return the summed cross-entropy () float32 of the logits hidden · weightᵀ, in nats.
 
-    Products are in the autocast type where one is set; the softmax and both gradients are float32.
+def score_head(head: nn.Module, hidden: Tensor, score: Score) -> Tensor:
+    """Return the sums of a score over all tokens, (k,) float64; only the first has a gradient.
+
+    Products are in the autocast type where one is set; scores and gradients are float32.
 
     Args:
+        head: from hidden states to logits.
         hidden: (N, D).
-        weight: (V, D), the head's.
-        labels: (N,) int64.
     """
-    total: Tensor = _HeadCrossEntropy.apply(hidden, weight, labels)
-    return total
+    if isinstance(head, nn.Linear):
+        weight = head.weight
+    else:
+        # There is an adapter on it: its logits are made as a whole, and scored as they are.
+        hidden, weight = head(hidden), None
+    sums: Tensor = _ScoredHead.apply(hidden, weight, score)  # type: ignore[no-untyped-call]
+    return sums
 
 
-class _HeadCrossEntropy(torch.autograd.Function):
+def score_likelihood(labels: Tensor) -> Score:
+    """Return the score whose only sum is the cross-entropy at labels (N,), in nats."""
+
+    def score(logits: Tensor, here: slice) -> Tensor:
+        total = torch.zeros(1, dtype=torch.float64, device=logits.device)
+        wanted = labels[here, None]
+        for rows in blocks(logits):
+            logs = torch.log_softmax(logits[rows], -1)
+            total -= logs.gather(1, wanted[rows]).sum()
+            torch.exp(logs, out=logits[rows])
+            minus = torch.full_like(wanted[rows], -1, dtype=logits.dtype)
+            logits[rows].scatter_add_(1, wanted[rows], minus)
+        return total
+
+    return score
+
+
+def blocks(logits: Tensor) -> Iterator[slice]:
+    """Yield slices of the rows of logits (n, V), of as many as are best worked on at once."""
+    rows = len(logits)
+    if logits.device.type == "cpu":
+        rows = max(1, _BLOCK // logits.shape[1])
+    for start in range(0, len(logits), max(1, rows)):
+        yield slice(start, start + rows)
+
+
+class _ScoredHead(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor | None, score: Score) -> Tensor:
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        head, inputs = weight.to(dtype), hidden.to(dtype)
-        total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+        head = None if weight is None else weight.to(dtype)
         of_hidden = torch.empty_like(hidden, dtype=torch.float32)
         of_weight = None
-        if ctx.needs_input_grad[1]:
+        if weight is not None and ctx.needs_input_grad[1]:
             of_weight = torch.zeros_like(weight, dtype=torch.float32)
-        size = _CHUNK.get(kind, _GPU_CHUNK)
-        for start in range(0, len(inputs), size):
+        size = _CPU_CHUNK if kind == "cpu" else _GPU_CHUNK
+        sums = []
+        for start in range(0, max(1, len(hidden)), size):
             here = slice(start, start + size)
-            # From here on the logits' place holds their gradient: softmax, less 1 at the label.
-            gradient = (inputs[here] @ head.T).float()
-            total += _losses_in_place(gradient, labels[here, None], kind)
-            products = gradient.to(dtype)
-            of_hidden[here] = products @ head
+            inputs = hidden[here] if head is None else hidden[here].to(dtype)
+            logits = (inputs if head is None else inputs @ head.T).float()
+            if logits.data_ptr() == inputs.data_ptr():
+                logits = logits.clone()
+            sums.append(score(logits, here))
+            gradient = logits.to(dtype)
+            of_hidden[here] = gradient if head is None else gradient @ head
             if of_weight is not None:
-                of_weight += products.T @ inputs[here]
+                of_weight += gradient.T @ inputs
         ctx.save_for_backward(of_hidden, of_weight)
-        ctx.dtypes = hidden.dtype, weight.dtype
-        return total.float()
+        ctx.dtypes = hidden.dtype, None if weight is None else weight.dtype
+        return torch.stack(sums).sum(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Any:
         of_hidden, of_weight = ctx.saved_tensors
         for_hidden, for_weight = ctx.dtypes
-        weighted = None if of_weight is None else (of_weight * upstream).to(for_weight)
-        return (of_hidden * upstream).to(for_hidden), weighted, None
-
-
-def _losses_in_place(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
-    """Return the summed loss of logits (n, V) at labels (n, 1); the logits become its gradient."""
-    total = torch.zeros((), dtype=torch.float64, device=logits.device)
-    rows = max(1, _BLOCK // logits.shape[1]) if kind == "cpu" else len(logits)
-    for some, wanted in zip(logits.split(rows), labels.split(rows), strict=True):
-        logs = torch.log_softmax(some, -1)
-        total -= logs.gather(1, wanted).sum()
-        torch.exp(logs, out=some)
-        some.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=some.dtype))
-    return total
+        factor = upstream[0].to(torch.float32)
+        weighted = None if of_weight is None else (of_weight * factor).to(for_weight)
+        return (of_hidden * factor).to(for_hidden), weighted, None

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qingtan.training.batches import Batch
-from qingtan.training.head import head_cross_entropy
+from qingtan.training.head import score_head, score_likelihood
 from qingtan.training.subject import Subject
 
 # For `logits_at`: no logits at all.
@@ -56,13 +55,7 @@ class Likelihood(Objective):
 
     def loss(self, subject: Subject, batch: Batch) -> Loss:
         """Return the sum over the labelled tokens."""
-        head: nn.Module = subject.model.head
-        if not isinstance(head, nn.Linear):  # it has an adapter
-            return Loss(cross_entropy(subject(batch).logits, batch))
-        hidden = subject(batch, logits_at=NONE).hidden[batch.kept]
-        return Loss(head_cross_entropy(hidden, head.weight, batch.labels[batch.kept]))
-
-
-def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    """Return the summed cross-entropy () float32 of logits (N, V) at a batch's labels."""
-    return F.cross_entropy(logits.float(), batch.labels[batch.kept], reduction="sum")
+        kept = batch.kept
+        hidden = subject(batch, logits_at=NONE).hidden[kept]
+        score = score_likelihood(batch.labels[kept])
+        return Loss(score_head(subject.model.head, hidden, score)[0].float())

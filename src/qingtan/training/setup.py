@@ -1,6 +1,6 @@
 """What a recipe asks for, as objects: the model to train, the objective, and the data."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -109,7 +109,7 @@ def build_objective(
     recipe: TrainRecipe,
     corpus: Corpus,
     tokenizer: GLMTokenizer,
-    sources: Collection[str],
+    sources: Mapping[str, float],
     subject: Subject,
     device: torch.device,
 ) -> Objective:
@@ -123,8 +123,9 @@ def build_objective(
         return Likelihood()
     length = recipe.data.sequence_length
     if table.logits:
+        read = [name for name, weight in sources.items() if weight]
         rows = tokenizer.vocab_size
-        return LogitsDistillation(table, table.logits, corpus, length, rows, sources)
+        return LogitsDistillation(table, table.logits, corpus, length, rows, read)
     if table.teacher is None:  # the table has one of the two
         raise UserError("distillation: give either teacher or logits")
     dtype = _frozen_dtype(recipe, table.teacher)

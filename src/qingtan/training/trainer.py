@@ -219,6 +219,7 @@ class Trainer:
         self.watch.load(state["watch"])
 
     def _open_folder(self, resume: bool) -> None:
+        self.processes.wait()  # all have looked at the folder as it was
         if self.processes.is_first:
             if resume:
                 self.folder.cut_back(self.step)

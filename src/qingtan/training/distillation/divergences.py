@@ -37,12 +37,16 @@ def divergence(table: DistillationTable, teacher: Tensor, student: Tensor) -> Te
     Returns:
         (N,) float32, nats.
     """
-    formulas: dict[str, Formula] = {
-        "forward_kl": _forward_kl,
-        "reverse_kl": _reverse_kl,
-        "jsd": _jsd(table.jsd_beta),
-    }
-    return _apply(formulas[table.divergence], teacher, student, table.temperature)
+    return _apply(_formula(table), teacher, student, table.temperature)
+
+
+def grade(table: DistillationTable, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `divergence` (n,), and its gradient (n, V) with respect to the student's logits.
+
+    Args:
+        teacher, student: (n, V) float32 logits, few enough to be worked on at once.
+    """
+    return _grade(_formula(table), teacher, student, table.temperature)
 
 
 def forward_kl(teacher: Tensor, student: Tensor) -> Tensor:
@@ -62,6 +66,22 @@ def jsd(teacher: Tensor, student: Tensor, beta: float) -> Tensor:
     by β it goes to the forward KL as β goes to 0; divided by 1−β, to the reverse KL towards 1.
     """
     return _apply(_jsd(beta), teacher, student)
+
+
+def _formula(table: DistillationTable) -> Formula:
+    formulas: dict[str, Formula] = {
+        "forward_kl": _forward_kl,
+        "reverse_kl": _reverse_kl,
+        "jsd": _jsd(table.jsd_beta),
+    }
+    return formulas[table.divergence]
+
+
+def _grade(
+    formula: Formula, teacher: Tensor, student: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    values, gradient = formula(_soften(teacher, temperature), _soften(student, temperature))
+    return values.mul_(temperature**2), gradient.mul_(temperature)
 
 
 # Sums of products here, and no dot products: autocast would take those in half precision.
@@ -108,11 +128,11 @@ class _RowByRow(torch.autograd.Function):
         chunk = CPU_CHUNK if student.device.type == "cpu" else GPU_CHUNK
         rows = max(1, chunk // student.shape[1])
         for here in (slice(i, i + rows) for i in range(0, len(student), rows)):
-            log_teacher = _soften(teacher[here].to(dtype), temperature)
-            log_student = _soften(student[here].to(dtype), temperature)
-            values[here], gradient[here] = formula(log_teacher, log_student)
-        ctx.save_for_backward(gradient.mul_(temperature))
-        return values.mul_(temperature**2)
+            values[here], gradient[here] = _grade(
+                formula, teacher[here].to(dtype), student[here].to(dtype), temperature
+            )
+        ctx.save_for_backward(gradient)
+        return values
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:

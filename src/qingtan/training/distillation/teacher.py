@@ -12,10 +12,11 @@ from qingtan.glm.config import GLMConfig
 from qingtan.glm.model import GLM
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.training.batches import Batch
-from qingtan.training.distillation.divergences import divergence
+from qingtan.training.distillation.divergences import grade
 from qingtan.training.distillation.hidden import HiddenMatching
 from qingtan.training.distillation.on_policy import answer_batch, is_on_policy
-from qingtan.training.objective import Loss, Objective, cross_entropy
+from qingtan.training.head import Score, blocks, score_head, score_likelihood
+from qingtan.training.objective import NONE, Loss, Objective
 from qingtan.training.subject import Subject
 from qingtan.training.tables import DistillationTable
 
@@ -73,26 +74,50 @@ class TeacherDistillation(Objective):
         from.
         """
         ce_weight = 0.0 if is_on_policy(batch) else self._table.ce_weight
-        student = subject(batch, want_layers=self._hidden is not None)
-        logits: Tensor = student.logits
-        likelihood = cross_entropy(logits if ce_weight else logits.detach(), batch)
-        parts = {"cross_entropy": likelihood}
-        weights = {"cross_entropy": ce_weight, "divergence": 1 - ce_weight}
-        if ce_weight < 1 or self._hidden is not None:
+        kept, matches = batch.kept, self._hidden is not None
+        student = subject(batch, logits_at=NONE, want_layers=matches)
+        score, teacher = score_likelihood(batch.labels[kept]), None
+        if ce_weight < 1 or matches:
             with torch.no_grad():
-                teacher = self._teacher(batch, want_layers=self._hidden is not None)
-        if ce_weight < 1:
-            # The rows of padding differ between the two, and mean nothing.
-            known = slice(self._tokenizer.vocab_size)
-            parts["divergence"] = divergence(
-                self._table, teacher.logits[:, known], logits[:, known]
-            ).sum()
-        if self._hidden is not None:
-            parts["hidden"] = self._hidden(student, teacher, batch.kept)
-            weights["hidden"] = self._table.hidden_weight
-        terms = [weights[name] * part for name, part in parts.items() if weights[name]]
-        detached = {name: part.detach() for name, part in parts.items()}
-        return Loss(torch.stack(terms).sum(), detached)
+                teacher = self._teacher(batch, logits_at=NONE, want_layers=matches)
+        if teacher is not None and ce_weight < 1:
+            score = self._score_both(score, teacher.hidden[kept], ce_weight)
+        sums = score_head(subject.model.head, student.hidden[kept], score)
+        total = sums[0].float()
+        # The likelihood's own score has one sum, that of both has three.
+        parts = {"cross_entropy": sums[-1]}
+        if len(sums) == 3:
+            parts["divergence"] = sums[1]
+        if teacher is not None and self._hidden is not None:
+            parts["hidden"] = self._hidden(student, teacher, kept)
+            total = total + self._table.hidden_weight * parts["hidden"]
+        return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+    def _score_both(self, likelihood: Score, hidden: Tensor, ce_weight: float) -> Score:
+        """Return the score whose sums are the loss, the divergence and the cross-entropy.
+
+        Args:
+            hidden: (N, D) the teacher's, at the labelled tokens.
+        """
+        # The rows of padding differ between the two, and mean nothing.
+        known = slice(self._tokenizer.vocab_size)
+        head = self._teacher.model.head
+
+        def score(logits: Tensor, here: slice) -> Tensor:
+            with torch.no_grad():
+                theirs = head(hidden[here])
+            ours, apart = logits.clone(), torch.zeros((), dtype=torch.float64, device=logits.device)
+            ce = likelihood(logits, here)[0]
+            logits *= ce_weight
+            for rows in blocks(logits):
+                values, gradient = grade(
+                    self._table, theirs[rows, known].float(), ours[rows, known]
+                )
+                apart += values.sum()
+                logits[rows, known] += gradient.mul_(1 - ce_weight)
+            return torch.stack([ce_weight * ce + (1 - ce_weight) * apart, apart, ce])
+
+        return score
 
 
 def open_teacher(
