@@ -12,6 +12,7 @@ import torch
 
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer, train_tokenizer
+from texts import TEXT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -27,16 +28,6 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-TEXT = """清谈是一个可以自己拥有的中文语言模型系统。
-春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。
-床前明月光，疑是地上霜。举头望明月，低头思故乡。
-今天天气很好，我们去公园散步吧！你好，请问你叫什么名字？
-北京是中国的首都，上海是最大的城市。
-The quick brown fox jumps over the lazy dog. Hello world, how are you today?
-A language model predicts the next token from the tokens before it.
-def add(a, b): return a + b
-"""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import TEXT
 from qingtan import ChatGLM
 from qingtan.engine.blank import encode_blank
 from qingtan.engine.engine import ContextExceeded, Engine
 from qingtan.glm.tokenizer import GLMTokenizer
 from scripted import NextToken, ScriptedRunner
+from texts import TEXT
 
 CHARACTERS = sorted(set(TEXT) | set("🙂\t\0 é"))
 TEXTS = st.text(st.sampled_from(CHARACTERS), max_size=30) | st.sampled_from(TEXT.splitlines())
