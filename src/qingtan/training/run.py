@@ -89,7 +89,8 @@ class Run:
         """Forget what was noted after a step."""
         for path in (self._metrics, self._samples):
             kept = [entry for entry in read_lines(path) if entry["step"] <= step]
-            write_text(path, "".join(map(_line, kept)))
+            if path.exists():
+                write_text(path, "".join(map(_line, kept)))
 
     def log(self, **entry: Any) -> None:
         """Append a line to metrics.jsonl."""
