@@ -113,10 +113,12 @@ class Trainer:
         with _held_back_signals() as stopped:
             batches = self.source.batches(self.recipe.batch_rows, skip=self.step)
             for _ in self.progress.steps(self.step):
-                if self._train_step(next(batches), stopped()):
+                is_asked_to_stop = self._train_step(next(batches), stopped())
+                # Before it stops, too: going on must not leave out what was due.
+                self._look_around()
+                if is_asked_to_stop:
                     self._checkpoint()
                     raise Interrupted(f"{self.folder.folder}: step {self.step}")
-                self._look_around()
         return self._finish()
 
     def _train_step(self, batch: Batch, stopped: bool) -> bool:
