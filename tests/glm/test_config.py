@@ -155,3 +155,11 @@ def test_other_models_are_refused(kind: Any) -> None:
 def test_a_rope_of_the_wrong_type_is_an_error() -> None:
     with pytest.raises(UserError, match="here: "):
         GLMConfig.from_json(BASE.to_chatglm() | {"rope_ratio": "50"}, "here")
+
+
+def test_a_prefix_is_no_model_and_a_model_without_one_may_say_so() -> None:
+    values = GLMConfig.named("tiny").to_chatglm()
+    off = {"pre_seq_len": None, "prefix_projection": False}
+    assert GLMConfig.from_json({**values, **off}) == GLMConfig.from_json(values)
+    with pytest.raises(UserError, match="pre_seq_len is 16, so this is a P-Tuning v2 prefix"):
+        GLMConfig.from_json({**values, "pre_seq_len": 16})

@@ -150,7 +150,7 @@ _CHATGLM_FIXED: dict[str, Any] = {
     "hidden_dropout": 0.0,
     "attention_dropout": 0.0,
 }
-# What a checkpoint may say that it has not. A prefix is an adapter, beside a model.
+# What a checkpoint may say that it has not.
 _CHATGLM_OFF: dict[str, Any] = {"quantization_bit": 0, "pre_seq_len": 0, "prefix_projection": False}
 _TRANSFORMERS_NAMES = (
     "vocab_size",
@@ -210,6 +210,11 @@ _HARMLESS = frozenset(
 
 
 def _from_chatglm(values: Mapping[str, Any], origin: str) -> GLMConfig:
+    if values.get("pre_seq_len"):
+        raise UserError(
+            f"{origin}: pre_seq_len is {values['pre_seq_len']}, so this is a P-Tuning v2 prefix; "
+            "name its folder as an adapter, beside the model that it is for"
+        )
     _check_fields(values, origin, _CHATGLM_NAMES, {**_CHATGLM_FIXED, **_CHATGLM_OFF})
     # ChatGLM3's configuration class leaves these two to their defaults when they are absent.
     filled = {"tie_word_embeddings": False, "pad_token_id": 0, **values}
