@@ -1,5 +1,6 @@
 """What a run tries to lower: the interface of objectives, and the usual one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,16 +27,14 @@ class Loss:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Objective:
+class Objective(ABC):
     """Base of the objectives. An update's loss is the sum of `loss` by the sum of `count`.
 
     Attributes:
         learned: what it learns beside the subject, such as projections; None if nothing.
-        unit: what is counted, in English and Chinese.
     """
 
     learned: nn.Module | None = None
-    unit: tuple[str, str] = ("token", "词元")
 
     def prepare(self, subject: Subject, batch: Batch, step: int) -> Batch:
         """Return the batch to learn from in an update (numbered from 0) instead of this one."""
@@ -45,9 +44,9 @@ class Objective:
         """Return how many terms the loss of a batch has."""
         return batch.labelled
 
+    @abstractmethod
     def loss(self, subject: Subject, batch: Batch) -> Loss:
         """Return the loss of a batch that is on the subject's device."""
-        raise NotImplementedError
 
 
 class Likelihood(Objective):

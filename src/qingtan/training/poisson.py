@@ -91,8 +91,6 @@ class DocumentLikelihood(Objective):
     others.
     """
 
-    unit = ("document", "篇文档")
-
     def count(self, batch: Batch) -> int:
         """Return how many documents a batch has."""
         return len(batch.tokens)

@@ -33,8 +33,6 @@ class DirectPreference(Objective):
             without its adapter.
     """
 
-    unit = ("pair", "对")
-
     def __init__(self, table: PreferenceTable, reference: Subject | None = None) -> None:
         self._table = table
         self.reference = reference
