@@ -48,8 +48,8 @@ class TrainRecipe(Recipe):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products; auto: bfloat16 on a GPU, float32 on a CPU."""
     compile: bool = False
-    """Compile the blocks with torch.compile: a sixth faster on a CPU, after some 15 seconds; it
-    needs a C++ compiler there."""
+    """Compile the blocks with torch.compile. On a CPU that takes some 15 seconds and a C++
+    compiler, and gave a few per cent at most."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     tensorboard: bool = False
