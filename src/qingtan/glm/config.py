@@ -308,12 +308,15 @@ _CHATGLM3_6B = GLMConfig(
     intermediate_size=13_696,
     max_position_embeddings=8192,
 )
-# Named sizes. `mini` and `tiny` are for tests and examples, `laptop` is what two processor cores
-# can train in an hour or two; the next three are for a GPU; the last three are published models.
+# Named sizes. `mini` and `tiny` are for tests and examples; `pocket`, `laptop` and `desk` are what two
+# processor cores can train in an hour or a few; the next three are for a GPU; the last three are
+# published models.
 SIZES = {
     "mini": _own(1024, 32, 1, 2, 88),
     "tiny": _own(1024, 64, 2, 4, 176),
+    "pocket": _own(8064, 128, 4, 2, 352),
     "laptop": _own(8064, 192, 6, 4, 512),
+    "desk": _own(8064, 256, 6, 4, 688),
     "student": _own(16_384, 512, 8, 8, 1408),
     "mid": _own(24_576, 640, 12, 10, 1728),
     "flagship": _own(32_768, 768, 12, 12, 2048),
