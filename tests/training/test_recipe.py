@@ -47,6 +47,15 @@ def load(folder: Path, *overrides: str) -> TrainRecipe:
         ([*PAIRS, TEACHER], "preference, distillation: a run has one of the two"),
         ([*PAIRS, "data.sources.a=1"], "data.sources: preference learns from its pairs"),
         ([*PAIRS, "batch_tokens=2048", "data.sequence_length=2048"], "less than one pair"),
+        (
+            ["data.questions=true", "infilling.share=0.5"],
+            "data.questions: cannot be learnt",
+        ),
+        (["data.questions=true", *PAIRS], "data.questions: cannot be learnt with preference"),
+        (
+            ["data.questions=true", TEACHER, "distillation.on_policy_share=0.5"],
+            "data.questions: cannot be learnt with distillation.on_policy_share",
+        ),
         (["preference.pairs=p"], "preference.licence: Field required"),
         (["distillation.ce_weight=0.5"], "distillation: Value error, give either teacher or"),
         ([TEACHER, "distillation.divergence=kl"], "distillation.divergence: Input should be"),

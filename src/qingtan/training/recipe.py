@@ -84,11 +84,26 @@ class TrainRecipe(Recipe):
             raise ValueError("preference, distillation: a run has one of the two")
         if self.adapter and self.model.start is None:
             raise ValueError(f"{self.adapter}: needs model.start, the base that it is trained on")
+        if self.data.questions:
+            self._check_questions()
         if self.preference:
             self._check_preference()
         if self.privacy:
             self._check_privacy()
         return self
+
+    def _check_questions(self) -> None:
+        """Refuse what has to know where the answers stand."""
+        table = self.distillation
+        others = {
+            "infilling": self.infilling,
+            "preference": self.preference,
+            "privacy": self.privacy,
+            "distillation.logits": table and table.logits,
+            "distillation.on_policy_share": table and table.on_policy_share,
+        }
+        if names := [name for name, used in others.items() if used]:
+            raise ValueError(f"data.questions: cannot be learnt with {', '.join(names)}")
 
     def _check_preference(self) -> None:
         if self.model.start is None:

@@ -1,6 +1,7 @@
 """What a recipe asks for, as objects: the model to train, the objective, and the data."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -148,6 +149,8 @@ def build_source(
     shards = corpus.select("train", list(sources))
     if recipe.privacy:
         return PoissonDocuments(shards, sources, length)
+    if recipe.data.questions:
+        shards = [replace(shard, trained=None) for shard in shards]
     infiller = Infiller(recipe.infilling, tokenizer) if recipe.infilling else None
     return PackedRows(shards, sources, length, recipe.seed, infiller)
 

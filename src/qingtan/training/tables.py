@@ -44,6 +44,9 @@ class DataTable(Recipe):
     general: Path | None = None
     """Another corpus with the same tokenizer, whose validation documents stand for what tuning
     must not forget; by default `corpus` does so itself."""
+    questions: bool = False
+    """Learn the questions of conversations too, not only the answers: in a small corpus much is to
+    be learnt from the passages that they quote."""
     sequence_length: int = Field(default=1024, ge=8)
     """Tokens in a row; documents are packed into rows by best fit."""
     mask_documents: bool = False
