@@ -309,8 +309,8 @@ _CHATGLM3_6B = GLMConfig(
     max_position_embeddings=8192,
 )
 # Named sizes. `mini` and `tiny` are for tests and examples; `pocket`, `laptop` and `desk` are what
-# two processor cores can train in an hour or a few; the next three are for a GPU; the last three are
-# published models.
+# two processor cores can train in an hour or a few; the next three are for a GPU, the last three
+# are published models.
 SIZES = {
     "mini": _own(1024, 32, 1, 2, 88),
     "tiny": _own(1024, 64, 2, 4, 176),
