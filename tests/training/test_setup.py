@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from qingtan.corpus import Corpus
 from qingtan.glm.tokenizer import GLMTokenizer
-from qingtan.training.setup import build_source
+from qingtan.training.setup import build_source, choose_precision
 
 from .samples import ANSWERS, make_recipe
 
@@ -21,3 +22,10 @@ def test_questions_are_learnt_where_asked_for(
     learnt = tiny_tokenizer.decode(batch.labels[batch.kept].tolist())
     assert any(answer in learnt for answer in ANSWERS.values())
     assert any(question in learnt for question in ANSWERS) == questions
+
+
+def test_products_are_in_bfloat16_where_that_is_fast() -> None:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    expected = torch.bfloat16 if "avx512_bf16" in flags else torch.float32
+    assert choose_precision("auto", torch.device("cpu")) == expected
+    assert choose_precision("float32", torch.device("cpu")) == torch.float32

@@ -46,7 +46,8 @@ class TrainRecipe(Recipe):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the products; auto: bfloat16 on a GPU, float32 on a CPU."""
+    """Of the products; auto: bfloat16 on a GPU and on a CPU that has instructions for it (AVX-512
+    BF16), float32 on others."""
     compile: bool = False
     """Compile the blocks with torch.compile. On a CPU that takes some 15 seconds and a C++
     compiler, and gave a few per cent at most."""
