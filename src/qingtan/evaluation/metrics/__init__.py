@@ -1,0 +1,1 @@
+"""Metrics: how answers are measured."""
