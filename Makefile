@@ -37,9 +37,9 @@ screenshot: $(VENV)/dev.done  ## Take the pictures of the page (needs Chromium)
 
 lock: $(VENV)/dev.done  ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m piptools compile -q --upgrade --strip-extras --no-emit-index-url --no-emit-find-links \
-	  --extra corpus --extra train -o requirements/serve.lock pyproject.toml
+	  --extra corpus --extra evaluate --extra train -o requirements/serve.lock pyproject.toml
 	$(BIN)/python -m piptools compile -q --upgrade --strip-extras --no-emit-index-url --no-emit-find-links \
-	  --extra corpus --extra train --extra cluster --extra api --extra privacy --extra tensorboard --extra dev -c requirements/serve.lock -o requirements/dev.lock pyproject.toml
+	  --extra corpus --extra evaluate --extra train --extra cluster --extra api --extra privacy --extra tensorboard --extra dev -c requirements/serve.lock -o requirements/dev.lock pyproject.toml
 	sed -i.bak -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements/*.lock && rm requirements/*.bak
 
 clean:  ## Remove the virtual environment and what tools have cached

@@ -1,5 +1,6 @@
 """Checkpoints: every layout there and back bit for bit, and what is said of damaged ones."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -13,7 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer, save_model
+from qingtan.glm.checkpoint import (
+    digest_weights,
+    load_config,
+    load_model,
+    load_tokenizer,
+    save_model,
+)
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.tokenizer import GLMTokenizer
 
@@ -375,3 +382,23 @@ def test_a_deeper_configuration_than_the_weights_is_an_error(
         (tmp_path / "m" / "config.json").write_text(json.dumps(values), encoding="utf-8")
         with pytest.raises(UserError, match=message):
             load_model(tmp_path / "m")
+
+
+def test_the_digest_of_the_weights_is_that_of_the_files_digests(
+    tiny_tokenizer: GLMTokenizer, tmp_path: Path
+) -> None:
+    model = random_model(BASE)
+    save_model(model, tiny_tokenizer, tmp_path / "m", max_shard_bytes=9000)
+    files = sorted((tmp_path / "m").glob("*.safetensors"))
+    assert len(files) > 1
+    whole = b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)
+    digest = digest_weights(tmp_path / "m")
+    assert digest == hashlib.sha256(whole).hexdigest()
+    (tmp_path / "m" / "config.json").write_text("{}", encoding="utf-8")
+    assert digest_weights(tmp_path / "m") == digest
+    with torch.no_grad():
+        model.head.weight[0, 0] += 1
+    save_model(model, tiny_tokenizer, tmp_path / "other", max_shard_bytes=9000)
+    assert digest_weights(tmp_path / "other") != digest
+    with pytest.raises(UserError, match="holds no safetensors"):
+        digest_weights(tmp_path / "nothing")

@@ -11,6 +11,7 @@ import typer
 
 from qingtan.cli.licences import check_licences, report_licences
 from qingtan.cli.making import build_corpus, distill_answers, distill_logits, export, train
+from qingtan.cli.measuring import evaluate
 from qingtan.cli.talking import chat, generate, serve
 from qingtan.errors import UserError
 from qingtan.i18n import tr
@@ -25,6 +26,7 @@ COMMANDS: Commands = {
     "licence": {"check": check_licences, "report": report_licences},
     "train": train,
     "distill": {"logits": distill_logits, "answers": distill_answers},
+    "evaluate": evaluate,
     "export": export,
 }
 GROUP_HELP = {

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from qingtan.cli.options import Device, Force, Overrides, RecipeFile, say
 from qingtan.errors import UserError
 from qingtan.i18n import tr
+
+if TYPE_CHECKING:
+    from qingtan.training.export import Evaluated
 
 
 def build_corpus(
@@ -71,15 +74,26 @@ def export(
     ] = None,
     layout: Annotated[str, typer.Option(help="glm (transformers) or chatglm.")] = "glm",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "bfloat16",
+    temperature: Annotated[
+        float, typer.Option(help="The model's default; 0 picks the likeliest token always.")
+    ] = 0.8,
+    top_p: Annotated[
+        float, typer.Option(help="The model's default; 1 keeps all tokens in sampling.")
+    ] = 0.8,
     repetition_penalty: Annotated[
-        float, typer.Option(help="The model's default in sampling; 1 is none.")
+        float, typer.Option(help="The model's default; 1 is none.")
     ] = 1.0,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(help="For the cards: the folder of an evaluation of this very model."),
+    ] = None,
     evaluation_tokens: Annotated[
         int, typer.Option(help="Validation tokens of each source to measure on.")
     ] = 20_000,
     force: Force = False,
 ) -> None:
     """Write a run's model as a checkpoint, measured, with card and provenance."""
+    from qingtan.training.export import Decoding
     from qingtan.training.export import export as write
 
     write(
@@ -88,7 +102,8 @@ def export(
         about=about,
         layout=layout,
         dtype=dtype,
-        repetition_penalty=repetition_penalty,
+        decoding=Decoding(temperature, top_p, repetition_penalty),
+        evaluated=_read_evaluation(evaluation) if evaluation else None,
         evaluation_tokens=evaluation_tokens,
         replace=force,
     )
@@ -191,3 +206,14 @@ def _going_on() -> Iterator[None]:
     except KeyboardInterrupt:
         say(tr("Stopped; the same command goes on.", "已停止；同一命令可继续。"))
         raise typer.Exit(130) from None
+
+
+def _read_evaluation(folder: Path) -> "Evaluated":
+    from qingtan.evaluation.report import render_evaluation
+    from qingtan.evaluation.results import RESULTS_FILE, Results
+    from qingtan.training.card import CARD_FILES
+    from qingtan.training.export import Evaluated
+
+    results = Results.read(folder)
+    sections = {language: render_evaluation(results, language) for language in CARD_FILES}
+    return Evaluated(results.weights_sha256, folder / RESULTS_FILE, sections)

@@ -6,6 +6,7 @@ model takes about its own size. Only where one of our tensors stands in several 
 the copy.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,24 @@ def open_tensors(
                 "safetensors, or ask for it by name with allow_pickle"
             )
     raise UserError(f"{folder}: holds no {stems[0]}.safetensors, whole or with an index")
+
+
+def digest_weights(folder: str | Path) -> str:
+    """Return the SHA-256, in hexadecimal, of a checkpoint's tensors as they are stored.
+
+    It is that of the SHA-256 digests of all `*.safetensors`, in the order of the files' names.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{folder}: holds no safetensors; give a checkpoint's folder")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

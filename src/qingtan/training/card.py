@@ -4,7 +4,7 @@ Every figure comes from the model's provenance and configuration; what a person 
 it stands in files of its own and is put on top.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from qingtan.glm.config import GLMConfig
@@ -16,27 +16,44 @@ BITS_PREFIX = "bits_per_byte."
 CARD_FILES = {"en": "README.md", "zh": "README.zh-CN.md"}
 
 
-def render_card(config: GLMConfig, provenance: Provenance, opening: str, language: str) -> str:
+def render_card(
+    config: GLMConfig, provenance: Provenance, opening: str, language: str, evaluation: str = ""
+) -> str:
     """Return the card as Markdown.
 
     Args:
         provenance: its last step is the training or the export, with the held-out figures.
         opening: what a person wrote of this model, Markdown.
         language: "en" or "zh".
+        evaluation: what an evaluation of this model found, Markdown in the card's language with
+            headings of the third level; empty where there was none.
     """
-    say = partial(_pick, language)
+    say = partial(pick, language)
     sections = [
         (say("Architecture", "结构"), _architecture(config, say)),
         (say("Training", "训练"), _training(provenance, say)),
+        (say("Evaluation", "评测"), evaluation),
         (say("Held-out text", "留出文本"), _held_out(provenance.steps[-1], say)),
         (say("Sources and licences", "数据来源与许可证"), _sources(provenance, say)),
     ]
-    body = "\n".join(f"## {title}\n\n{text.strip()}\n" for title, text in sections)
+    body = "\n".join(f"## {title}\n\n{text.strip()}\n" for title, text in sections if text)
     return f"{opening.strip()}\n\n{body}"
 
 
-def _pick(language: str, english: str, chinese: str) -> str:
+def pick(language: str, english: str, chinese: str) -> str:
+    """Return the text in a card's language, "zh" or "en"."""
     return chinese if language == "zh" else english
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown; no cell can break its row, whatever stands in it.
+
+    Args:
+        header: what each column is.
+        rows: as many cells each.
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
 def _architecture(config: GLMConfig, say: Callable[[str, str], str]) -> str:
@@ -55,7 +72,7 @@ def _architecture(config: GLMConfig, say: Callable[[str, str], str]) -> str:
         "ChatGLM3's architecture; transformers loads it as `GlmForCausalLM`.",
         "与 ChatGLM3 相同的结构；transformers 可用 `GlmForCausalLM` 直接加载。",
     )
-    return f"{intro}\n\n{_table(['', ''], [[k, str(v)] for k, v in rows.items()])}"
+    return f"{intro}\n\n{markdown_table(['', ''], [[k, str(v)] for k, v in rows.items()])}"
 
 
 def _training(provenance: Provenance, say: Callable[[str, str], str]) -> str:
@@ -85,7 +102,7 @@ def _training(provenance: Provenance, say: Callable[[str, str], str]) -> str:
                 step.date[:10],
             ]
         )
-    return _table(header, rows) + _privacy(provenance, say)
+    return markdown_table(header, rows) + _privacy(provenance, say)
 
 
 def _privacy(provenance: Provenance, say: Callable[[str, str], str]) -> str:
@@ -119,7 +136,8 @@ def _held_out(step: Step, say: Callable[[str, str], str]) -> str:
         for name, value in step.details.items()
         if name.startswith(BITS_PREFIX)
     ]
-    return f"{intro}\n\n{_table([say('source', '来源'), say('bits a byte', '比特/字节')], rows)}"
+    header = [say("source", "来源"), say("bits a byte", "比特/字节")]
+    return f"{intro}\n\n{markdown_table(header, rows)}"
 
 
 def _sources(provenance: Provenance, say: Callable[[str, str], str]) -> str:
@@ -131,6 +149,5 @@ def _sources(provenance: Provenance, say: Callable[[str, str], str]) -> str:
     return f"{intro}\n\n{render_sources(provenance)}"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
