@@ -52,6 +52,35 @@ def test_merging_adds_counts_and_keeps_licences_apart() -> None:
     assert [s.name for s in merged.steps] == ["corpus", "training"]
 
 
+def test_the_steps_of_a_teacher_are_told_from_the_models_own(tmp_path: Path) -> None:
+    corpus, pretraining, tuning = (Step.now(name) for name in ("corpus", "pretrain", "tune"))
+    teacher = Provenance(steps=(corpus, pretraining, tuning)).of_teacher("runs/teacher")
+    student = merge([teacher, Provenance(steps=(corpus,))]).with_step(Step.now("distil"))
+    assert [(step.name, step.of) for step in student.steps] == [
+        ("corpus", ""),  # of both: the model's own
+        ("pretrain", "runs/teacher"),
+        ("tune", "runs/teacher"),
+        ("distil", ""),
+    ]
+    student.write(tmp_path)
+    assert Provenance.read(tmp_path) == student
+
+
+def test_a_step_that_comes_down_twice_appears_once() -> None:
+    pretraining, tuning = Step.now("pretrain", steps=9), Step.now("tune", of="runs/grandparent")
+    early = Provenance(steps=(pretraining,)).of_teacher("runs/early")
+    late = Provenance(steps=(tuning, pretraining)).of_teacher("runs/late")
+    merged = merge([early.with_step(Step.now("distil")), late])
+    assert [(step.name, step.of) for step in merged.steps] == [
+        ("pretrain", "runs/early"),
+        ("distil", ""),
+        ("tune", "runs/grandparent"),  # it was a teacher's already
+    ]
+    own = Provenance(steps=(pretraining,))
+    for records in ([own, early], [early, own]):
+        assert merge(records).steps == (pretraining,)
+
+
 @given(st.lists(st.lists(st.sampled_from([POEMS, LAWS]), max_size=4), max_size=4))
 def test_merging_loses_no_token(lists: list[list[Source]]) -> None:
     merged = merge(Provenance(sources=tuple(sources)) for sources in lists)

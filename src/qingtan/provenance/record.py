@@ -19,6 +19,8 @@ from qingtan.provenance.attributions import (
 )
 
 PROVENANCE_FILE = "provenance.json"
+# The detail that says whose step it is.
+_OF = "of"
 
 
 class Source(BaseModel):
@@ -73,6 +75,11 @@ class Step(BaseModel):
     date: str
     version: str
     details: dict[str, str | int | float] = {}
+
+    @property
+    def of(self) -> str:
+        """The teacher whose making it belongs to; "" for a step of the model's own line."""
+        return str(self.details.get(_OF, ""))
 
     @classmethod
     def now(cls, name: str, /, **details: str | int | float) -> "Step":
@@ -150,6 +157,19 @@ class Provenance(BaseModel):
         """Return this record with one more step at its end."""
         return self.model_copy(update={"steps": (*self.steps, step)})
 
+    def of_teacher(self, name: str) -> "Provenance":
+        """Return this record with steps that say that they are those of a teacher.
+
+        Steps of the teacher's own teachers say so already, and go on doing so.
+
+        Args:
+            name: what the teacher is called in the record of the model that learns from it.
+        """
+        steps = tuple(
+            step.model_copy(update={"details": {_OF: name} | step.details}) for step in self.steps
+        )
+        return self.model_copy(update={"steps": steps})
+
     def with_attributions(
         self, attributions: Mapping[tuple[str, str], Collection[str]]
     ) -> "Provenance":
@@ -181,8 +201,9 @@ def merge(records: Iterable[Provenance]) -> Provenance:
     """Join the records of what a model was made from, such as two corpora.
 
     Counts of the same source and licence are added: a document used in two stages counts twice.
-    A step or a base model that two records share appears once. Origin and attribution are the
-    first that is given; the attributions of records are joined.
+    A step or a base model that two records share appears once; a step of the model's own line that
+    is a teacher's too is its own. Origin and attribution are the first that is given; the
+    attributions of records are joined.
     """
     records = list(records)
     sources: dict[tuple[str, str], Source] = {}
@@ -231,7 +252,12 @@ def _now() -> datetime.datetime:
 
 
 def _distinct_steps(records: list[Provenance]) -> tuple[Step, ...]:
-    steps = {step.model_dump_json(): step for record in records for step in record.steps}
+    steps: dict[str, Step] = {}
+    for step in (step for record in records for step in record.steps):
+        details = {name: value for name, value in step.details.items() if name != _OF}
+        key = step.model_copy(update={"details": details}).model_dump_json()
+        if key not in steps or (steps[key].of and not step.of):
+            steps[key] = step  # where the first of them stands
     return tuple(steps.values())
 
 

@@ -4,7 +4,7 @@ Every figure comes from the model's provenance and configuration; what a person 
 it stands in files of its own and is put on top.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from qingtan.glm.config import GLMConfig
@@ -12,8 +12,22 @@ from qingtan.provenance import Provenance, Step, render_sources
 
 # Recorded on a step of training or export as `bits_per_byte.<source>`.
 BITS_PREFIX = "bits_per_byte."
+# What the cards call the divergences of a recipe.
+_DIVERGENCES = {
+    "forward_kl": ("KL(teacher ‖ student)", "KL(教师 ‖ 学生)"),
+    "reverse_kl": ("KL(student ‖ teacher)", "KL(学生 ‖ 教师)"),
+    "jsd": (
+        "Jensen–Shannon divergence (β = {jsd_beta:g})",
+        "Jensen–Shannon 散度（β = {jsd_beta:g}）",
+    ),
+}
 # The cards by language.
 CARD_FILES = {"en": "README.md", "zh": "README.zh-CN.md"}
+
+# Gives of an English and a Chinese text that in the card's language.
+Say = Callable[[str, str], str]
+# A step's.
+Details = Mapping[str, str | int | float]
 
 
 def render_card(
@@ -56,7 +70,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
-def _architecture(config: GLMConfig, say: Callable[[str, str], str]) -> str:
+def _architecture(config: GLMConfig, say: Say) -> str:
     rows = {
         say("parameters", "参数"): f"{config.num_parameters:,}",
         say("layers", "层数"): config.num_hidden_layers,
@@ -75,41 +89,113 @@ def _architecture(config: GLMConfig, say: Callable[[str, str], str]) -> str:
     return f"{intro}\n\n{markdown_table(['', ''], [[k, str(v)] for k, v in rows.items()])}"
 
 
-def _training(provenance: Provenance, say: Callable[[str, str], str]) -> str:
-    header = [
-        say(*names)
-        for names in (
-            ("stage", "阶段"),
-            ("started from", "起点"),
-            ("steps", "步数"),
-            ("tokens seen", "训练词元"),
-            ("hours", "小时"),
-            ("on", "设备"),
-            ("date", "日期"),
+def _training(provenance: Provenance, say: Say) -> str:
+    trained = [step for step in provenance.steps if step.name == "train"]
+    own = [step for step in trained if not step.of]
+    taught = [step for step in trained if step.of]
+    text = _stages(own, say) + _privacy(own, say)
+    if taught:
+        title = say("The teacher's training", "教师的训练")
+        text += f"\n\n### {title}\n\n{_stages(taught, say)}"
+    return text
+
+
+def _stages(steps: Sequence[Step], say: Say) -> str:
+    """Return the table of a model's stages, or of its teachers', and how they were distilled."""
+    names = [
+        ("stage", "阶段"),
+        ("started from", "起点"),
+        ("steps", "步数"),
+        ("tokens seen", "训练词元"),
+        ("hours", "小时"),
+        ("on", "设备"),
+        ("date", "日期"),
+    ]
+    rows = [[str(number), *_stage(step)] for number, step in enumerate(steps, start=1)]
+    if any(step.of for step in steps):
+        names.insert(1, ("teacher", "教师"))
+        for row, step in zip(rows, steps, strict=True):
+            row.insert(1, step.of)
+    distilled = [
+        _distillation(number, step.details, say)
+        for number, step in enumerate(steps, start=1)
+        if "teacher" in step.details
+    ]
+    return "\n\n".join([markdown_table([say(*name) for name in names], rows), *distilled])
+
+
+def _stage(step: Step) -> list[str]:
+    d = step.details
+    return [
+        str(d["size"]),
+        f"{d['steps']:,}",
+        f"{d['tokens']:,}",
+        str(d["hours"]),
+        str(d["device"]),
+        step.date[:10],
+    ]
+
+
+def _distillation(number: int, details: Details, say: Say) -> str:
+    """Say from what teacher a stage was distilled, and how."""
+    teacher, loss = _teacher(details, say), _loss(details, say)
+    parts = [
+        say(
+            f"Stage {number} was distilled from {teacher}; the loss is {loss}",
+            f"第 {number} 阶段蒸馏自 {teacher}；损失为 {loss}",
         )
     ]
-    rows = []
-    for number, step in enumerate((s for s in provenance.steps if s.name == "train"), start=1):
-        d = step.details
-        rows.append(
-            [
-                str(number),
-                str(d["size"]),
-                f"{d['steps']:,}",
-                f"{d['tokens']:,}",
-                str(d["hours"]),
-                str(d["device"]),
-                step.date[:10],
-            ]
+    if temperature := details.get("temperature"):
+        parts.append(
+            say(
+                f"both distributions are softened by a temperature of {temperature:g}",
+                f"两个分布均以温度 {temperature:g} 软化",
+            )
         )
-    return markdown_table(header, rows) + _privacy(provenance, say)
+    if share := details.get("on_policy_share"):
+        percent = f"{100 * float(share):g}%"
+        parts.append(
+            say(
+                f"in {percent} of the updates the student wrote the answers itself, and learnt "
+                "from the teacher alone",
+                f"{percent} 的更新由学生自己写出回答，且只向教师学习",
+            )
+        )
+    return say("; ", "；").join(parts) + say(".", "。")
 
 
-def _privacy(provenance: Provenance, say: Callable[[str, str], str]) -> str:
+def _teacher(details: Details, say: Say) -> str:
+    text = f"`{_cell(str(details['teacher']))}`"
+    if count := details.get("teacher_parameters"):
+        text += say(f" ({count:,} parameters)", f"（{count:,} 个参数）")
+    if "logits" in details:
+        folder = f"`{_cell(str(details['logits']))}`"
+        text += say(
+            f", samples of whose distributions are in {folder}", f"，其分布的样本存于 {folder}"
+        )
+    return text
+
+
+def _loss(details: Details, say: Say) -> str:
+    """Return the terms of a distillation's loss; one that weighs nothing is left out."""
+    ce_weight = float(details["ce_weight"])
+    divergence = say(*_DIVERGENCES[str(details["divergence"])]).format_map(details)
+    terms = [
+        (ce_weight, say("cross-entropy", "交叉熵")),
+        (1 - ce_weight, divergence),
+        (
+            float(details.get("hidden_weight", 0)),
+            say("squared difference of hidden states", "隐藏状态的平方差"),
+        ),
+    ]
+    return " + ".join(f"{weight:g} · {name}" for weight, name in terms if weight)
+
+
+def _privacy(steps: Sequence[Step], say: Say) -> str:
     """Say what DP-SGD promises, for each stage that was trained so."""
     promises = [
         f"(ε, δ) = ({step.details['epsilon']}, {step.details['delta']:g})"
-        for step in provenance.steps
+        for step in steps
         if "epsilon" in step.details
     ]
     if not promises:
@@ -123,7 +209,7 @@ def _privacy(provenance: Provenance, say: Callable[[str, str], str]) -> str:
     )
 
 
-def _held_out(step: Step, say: Callable[[str, str], str]) -> str:
+def _held_out(step: Step, say: Say) -> str:
     intro = say(
         "Bits per byte on documents that were kept out of training, of this checkpoint as it is "
         "stored (lower is better; for conversations only the answers count). "
@@ -140,12 +226,14 @@ def _held_out(step: Step, say: Callable[[str, str], str]) -> str:
     return f"{intro}\n\n{markdown_table(header, rows)}"
 
 
-def _sources(provenance: Provenance, say: Callable[[str, str], str]) -> str:
+def _sources(provenance: Provenance, say: Say) -> str:
     intro = say(
         "Everything that the stages could draw from, whole; a stage draws a part of it. Counts of "
         "two stages are added.",
         "各训练阶段可取用的全部语料；每个阶段只取其中一部分。两个阶段的数量相加。",
     )
+    if any(step.of for step in provenance.steps):
+        intro += say(" The teacher's stages are among them.", "教师的训练阶段也计算在内。")
     return f"{intro}\n\n{render_sources(provenance)}"
 
 

@@ -8,16 +8,18 @@ from torch import Tensor
 
 from qingtan.corpus.shards import Corpus
 from qingtan.files import new_folder, write_text
-from qingtan.glm.checkpoint import CONFIG_FILE, write_model
+from qingtan.glm.checkpoint import CONFIG_FILE, load_config, write_model
 from qingtan.glm.lora_files import write_lora
 from qingtan.glm.prefix import write_prefix
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.provenance import Provenance, Source, Step, checkpoint_provenance, merge
 from qingtan.training.card import BITS_PREFIX, CARD_FILES, render_card
+from qingtan.training.distillation.sampled_logits import read_index
 from qingtan.training.parallel import Processes, gather, scatter_like
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.setup import ADAPTER
 from qingtan.training.subject import Subject
+from qingtan.training.tables import DistillationTable
 
 Facts = Mapping[str, str | int | float]
 
@@ -40,6 +42,10 @@ class Result:
         self._sources = sources
         self._subject = subject
         self._processes = processes
+        # Looked at now: when a long run ends its teacher may be gone, or another one.
+        table = recipe.distillation
+        self._teacher = _origin_of_teacher(table) if table else Provenance()
+        self._teaching = _describe_teaching(table, self._teacher) if table else {}
 
     def writer(self) -> Callable[[Path], None]:
         """Return a function that writes the weights as they are now into a folder.
@@ -85,6 +91,7 @@ class Result:
             size=self._recipe.model.size or str(self._recipe.model.start),
             parameters=config.num_parameters,
             **facts,
+            **self._teaching,
             **{f"{BITS_PREFIX}{name}": value for name, value in bits_per_byte.items()},
         )
         provenance = merge(self._origins()).with_step(step)
@@ -102,10 +109,7 @@ class Result:
         records = []
         if recipe.model.start:
             records.append(checkpoint_provenance(recipe.model.start))
-        if recipe.distillation:
-            teacher = recipe.distillation.teacher or recipe.distillation.logits
-            if teacher:
-                records.append(checkpoint_provenance(teacher))
+        records.append(self._teacher)
         if recipe.preference:
             table = recipe.preference
             pairs = Source(
@@ -119,3 +123,33 @@ class Result:
 
     def _gathered(self) -> dict[str, Tensor]:
         return {name: gather(tensor) for name, tensor in self._subject.model.state_dict().items()}
+
+
+def _origin_of_teacher(table: DistillationTable) -> Provenance:
+    """Return where a teacher comes from; its steps name the folder that the recipe gives."""
+    folder = str(table.teacher or table.logits)
+    return checkpoint_provenance(folder).of_teacher(folder)
+
+
+def _describe_teaching(table: DistillationTable, origin: Provenance) -> Facts:
+    """Return from whom a run learns and how, as its step records it."""
+    facts: dict[str, str | int | float] = {}
+    if table.logits:
+        facts |= {"teacher": read_index(table.logits).settings.teacher, "logits": str(table.logits)}
+        own = [step.details for step in origin.steps if step.of == str(table.logits)]
+        counts = [details["parameters"] for details in own if "parameters" in details]
+        if counts:
+            facts["teacher_parameters"] = counts[-1]
+    elif table.teacher:
+        facts["teacher"] = str(table.teacher)
+        facts["teacher_parameters"] = load_config(table.teacher).num_parameters
+    facts |= {"divergence": table.divergence, "ce_weight": table.ce_weight}
+    if table.divergence == "jsd":
+        facts["jsd_beta"] = table.jsd_beta
+    if table.temperature != 1:
+        facts["temperature"] = table.temperature
+    if table.on_policy_share:
+        facts["on_policy_share"] = table.on_policy_share
+    if table.hidden_weight:
+        facts["hidden_weight"] = table.hidden_weight
+    return facts

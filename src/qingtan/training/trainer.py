@@ -6,7 +6,7 @@ conversation, the better of two answers, or a teacher's distribution.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ class Trainer:
         self.gradients = build_gradients(recipe, self.source, sources, self.subject, processes)
         self.watch = Watch(recipe.spike_nats)
         self.step = 0
+        # None after going on from a checkpoint without their number.
+        self.learned_tokens: int | None = 0
         self.progress = Progress(
             recipe, self.folder, subject.model.config, processes, self.device, self.precision
         )
@@ -129,6 +131,8 @@ class Trainer:
         with torch.compiler.set_stance("force_eager"):
             batch = self.objective.prepare(self.subject, batch, self.step)
         count = self.objective.count(batch)
+        if self.learned_tokens is not None:
+            self.learned_tokens += batch.labelled
         parts: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
         for micro in processes.share(batch.split(recipe.micro_batch_rows)):
             loss = self._forward(micro)
@@ -196,6 +200,7 @@ class Trainer:
     def _checkpoint(self) -> None:
         state = {
             "step": self.step,
+            "learned_tokens": self.learned_tokens,
             "seconds": self.progress.seconds,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average else None,
@@ -212,6 +217,7 @@ class Trainer:
     def _load_state(self, checkpoint: Path) -> None:
         state: dict[str, Any] = torch.load(checkpoint / STATE_FILE, weights_only=True)
         self.step = state["step"]
+        self.learned_tokens = state.get("learned_tokens")
         self.progress.seconds = state["seconds"]
         self.result.take_up(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -239,15 +245,7 @@ class Trainer:
             comparison = self._examine_after()
             write = self.result.writer()
         if self.processes.is_first:
-            facts: dict[str, str | int | float] = {
-                "steps": recipe.steps,
-                "tokens": self.step * self._batch_tokens,
-                "hours": round(self.progress.seconds / 3600, 2),
-                "device": self._device_name(),
-            }
-            if recipe.privacy:
-                facts |= {"epsilon": figures["epsilon"], "delta": recipe.privacy.delta}
-            self.result.finish(self.folder.result, write, facts, bits_per_byte)
+            self.result.finish(self.folder.result, write, self._facts(figures), bits_per_byte)
             self.folder.report()
         self.processes.wait()
         for name, value in bits_per_byte.items():
@@ -264,6 +262,24 @@ class Trainer:
             self.progress.say(comparison)
         self.progress.say(f"{tr('The result is', '结果已写入')} {self.folder.result}")
         return self.folder.result
+
+    def _facts(self, figures: Mapping[str, Any]) -> dict[str, str | int | float]:
+        """Return what the provenance says of the run, but for its model and its teacher."""
+        facts: dict[str, str | int | float] = {
+            "steps": self.step,
+            "tokens": self.step * self._batch_tokens,
+            "hours": round(self.progress.seconds / 3600, 2),
+            "device": self._device_name(),
+            "precision": str(self.precision).removeprefix("torch."),
+            "optimizer": " + ".join(type(part).__name__ for part in self.optimizer.parts),
+            "learning_rate": self.recipe.optimizer.learning_rate,
+            "batch_tokens": self._batch_tokens,
+        }
+        if self.learned_tokens is not None:
+            facts["learned_tokens"] = self.learned_tokens
+        if self.recipe.privacy:
+            facts |= {"epsilon": figures["epsilon"], "delta": self.recipe.privacy.delta}
+        return facts
 
     def _examine_after(self) -> str:
         if not self.examination.compares:
