@@ -8,15 +8,19 @@ import torch
 import transformers
 
 from qingtan import ChatGLM
+from qingtan.evaluation.results import Results
 from qingtan.files import read_json
 from qingtan.glm.catalogue import built_in_models, find_model
 from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
 from qingtan.glm.conversation import encode_prompt
+from qingtan.glm.digests import digest_weights
 from qingtan.provenance import UNKNOWN_LICENCE, Provenance
 
 # Not for what we ship: non-commercial, no derivatives, unclear.
 FORBIDDEN = ("-NC", "-ND", UNKNOWN_LICENCE)
 MOST_BYTES = 100_000_000
+# The recipe of each model's last stage.
+RECIPES = {"qingtan": "teacher-sft.toml"}
 
 
 def test_the_built_in_model_says_who_it_is() -> None:
@@ -58,15 +62,26 @@ def test_transformers_gives_the_same_logits(name: str) -> None:
         torch.testing.assert_close(ours(tokens).logits, theirs(tokens).logits, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", built_in_models())
+def test_the_evaluation_is_of_these_weights_and_in_the_cards(name: str) -> None:
+    folder = find_model(name)
+    results = Results.model_validate_json((folder / "evaluation.json").read_bytes())
+    assert results.weights_sha256 == digest_weights(folder)
+    for card in ("README.md", "README.zh-CN.md"):
+        text = (folder / card).read_text(encoding="utf-8")
+        assert all(task.name in text for task in results.tasks)
+
+
 def test_all_of_them_stay_light() -> None:
     files = (path for name in built_in_models() for path in find_model(name).rglob("*"))
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
 
 
-def test_the_recipe_as_run_is_the_one_that_is_kept() -> None:
+@pytest.mark.parametrize("name", built_in_models())
+def test_the_recipe_as_run_is_the_one_that_is_kept(name: str) -> None:
     """Whoever follows recipes/built-in makes the model that ships."""
-    as_run = read_json(find_model("qingtan") / "recipe.json")
-    recipe = Path(__file__).parents[1] / "recipes" / "built-in" / "sft.toml"
+    as_run = read_json(find_model(name) / "recipe.json")
+    recipe = Path(__file__).parents[1] / "recipes" / "built-in" / RECIPES[name]
     for name, value in tomllib.loads(recipe.read_text(encoding="utf-8")).items():
         if isinstance(value, dict):
             assert as_run[name] == as_run[name] | value

@@ -12,7 +12,7 @@ from qingtan.corpus.reading.streams import Chunks
 from qingtan.evaluation.metrics.citations import is_refusal, read_citations, strip_citations
 from qingtan.prompts import answers
 
-from .test_labels import SFT, conversations, needs_data
+from .samples import SFT, conversations, needs_data
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z", "P"]), min_size=1)
 PHONE = re.compile(r"^电话：(.+)$", re.MULTILINE)

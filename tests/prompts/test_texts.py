@@ -8,7 +8,7 @@ import pytest
 
 from qingtan.prompts import texts
 
-from .test_labels import asked_with, conversations, needs_data
+from .samples import asked_with, conversations, needs_data
 
 UNDER_TITLE = re.compile(r"以《(.*)》为题，创作一首(?:(词)，词牌为“(.*)”|(.*))。")
 FROM_LINE = re.compile(r"以“(.*)”为首句，续写一首(.*)。")

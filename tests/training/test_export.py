@@ -11,7 +11,7 @@ from qingtan.chat import ChatGLM
 from qingtan.cli.making import export as export_command
 from qingtan.errors import UserError
 from qingtan.files import read_json
-from qingtan.glm.checkpoint import digest_weights
+from qingtan.glm.digests import digest_weights
 from qingtan.training.export import EVALUATION_FILE, Decoding, export
 
 

@@ -34,7 +34,7 @@ from qingtan.evaluation.summary import print_results
 from qingtan.evaluation.task import Task
 from qingtan.evaluation.tasks.registry import choose_tasks
 from qingtan.glm.catalogue import find_model
-from qingtan.glm.checkpoint import digest_weights
+from qingtan.glm.digests import digest_weights
 from qingtan.i18n import tr
 from qingtan.provenance import Step
 from qingtan.training.subject import Subject

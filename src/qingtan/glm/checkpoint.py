@@ -6,14 +6,11 @@ model takes about its own size. Only where one of our tensors stands in several 
 the copy.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from qingtan.errors import UserError
@@ -21,6 +18,7 @@ from qingtan.files import new_folder, read_json, write_json
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import stop_ids
 from qingtan.glm.model import GLM
+from qingtan.glm.tensor_files import join_tensors, open_tensors, save_shards
 from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer
 
 # Our name → theirs, in the order in which ours joins them. `{}` is the layer's number.
@@ -129,7 +127,7 @@ def load_model(
                     f"{folder}: tensor {part} has shape {list(stored[part].shape)}, "
                     f"config.json asks for {list(like.shape)}"
                 )
-        whole = stored[names[0]] if len(names) == 1 else _join(names, stored, files)
+        whole = stored[names[0]] if len(names) == 1 else join_tensors(names, stored, files)
         state[name] = whole.to(device=device, dtype=dtype or whole.dtype)
     if config.tie_word_embeddings:
         state["head.weight"] = state["embedding.weight"]
@@ -184,7 +182,7 @@ def write_model(
     write_json(folder / GENERATION_FILE, _generation_config(config, tokenizer))
     tokenizer.save(folder)
     tensors = dict(_renamed(config, state or model.state_dict(), layout, dtype))
-    _save_shards(tensors, folder, max_shard_bytes)
+    save_shards(tensors, folder, max_shard_bytes)
 
 
 def stored_parts(config: GLMConfig, layout: str, name: str, tensor: Tensor) -> dict[str, Tensor]:
@@ -206,58 +204,6 @@ def check_layout(layout: str) -> None:
     """
     if layout not in LAYOUTS:
         raise UserError(f"layout {layout!r} is none of {', '.join(LAYOUTS)}")
-
-
-def open_tensors(
-    folder: Path, allow_pickle: bool, stems: tuple[str, str] = ("model", "pytorch_model")
-) -> tuple[dict[str, Tensor], dict[str, Path]]:
-    """Return every tensor of a checkpoint by name, mapped from its file, and the files by name.
-
-    Args:
-        stems: how the files are called as safetensors (preferred) and as pickles.
-
-    Raises:
-        UserError: a file is missing, damaged, or a pickle that was not asked for.
-    """
-    for stem, suffix, read in (
-        (stems[0], "safetensors", _map_safetensors),
-        (stems[1], "bin", _read_pickle),
-    ):
-        files = _list_files(folder, f"{stem}.{suffix}")
-        if files and (suffix == "safetensors" or allow_pickle):
-            found = {file: read(file) for file in files}
-            stored = {name: tensor for part in found.values() for name, tensor in part.items()}
-            return stored, {name: file for file, part in found.items() for name in part}
-        if files:
-            raise UserError(
-                f"{files[0]}: a pickle, which can run code when it is opened; convert it to "
-                "safetensors, or ask for it by name with allow_pickle"
-            )
-    raise UserError(f"{folder}: holds no {stems[0]}.safetensors, whole or with an index")
-
-
-def digest_weights(folder: str | Path) -> str:
-    """Return the SHA-256, in hexadecimal, of a checkpoint's tensors as they are stored.
-
-    It is that of the SHA-256 digests of all `*.safetensors`, in the order of the files' names.
-
-    Raises:
-        UserError: the folder has none.
-    """
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        raise UserError(f"{folder}: holds no safetensors; give a checkpoint's folder")
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file."""
-    save_file(tensors, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def _their_names(layout: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
@@ -311,56 +257,6 @@ def _split(config: GLMConfig, names: Sequence[str], tensor: Tensor) -> Sequence[
     return torch.split(tensor, rows)
 
 
-def _join(names: Sequence[str], stored: Mapping[str, Tensor], files: Mapping[str, Path]) -> Tensor:
-    """Return the parts of one of our tensors as one."""
-    if files[names[0]].suffix != ".safetensors":
-        return torch.cat([stored[name] for name in names])
-    rows = sum(len(stored[name]) for name in names)
-    joined = stored[names[0]].new_empty(rows, *stored[names[0]].shape[1:])
-    for name, place in zip(
-        names, torch.split(joined, [len(stored[name]) for name in names]), strict=True
-    ):
-        # A mapping of its own: with it go the pages that were read, which would otherwise stay
-        # beside the copy for as long as the file is mapped.
-        with safe_open(files[name], framework="pt") as file:
-            place.copy_(file.get_tensor(name))
-    return joined
-
-
-def _list_files(folder: Path, name: str) -> list[Path]:
-    index = folder / f"{name}.index.json"
-    if index.exists():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise UserError(f"{index}: holds no weight_map")
-        names = sorted({str(file) for file in weight_map.values()})
-        for file in names:
-            if Path(file).name != file or Path(file).suffix != Path(name).suffix:
-                raise UserError(f"{index}: names {file!r}, which is no such file of this folder")
-        return [folder / file for file in names]
-    return [folder / name] if (folder / name).exists() else []
-
-
-def _map_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: the index names this file, and it is missing") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or truncated: {error}") from None
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: the index names this file, and it is missing") from None
-    except Exception as error:  # torch raises many kinds for a damaged or hostile pickle
-        raise UserError(f"{path}: damaged, or not only weights: {error}") from None
-    return state
-
-
 def _renamed(
     config: GLMConfig, state: Mapping[str, Tensor], layout: str, dtype: torch.dtype | None
 ) -> Iterator[tuple[str, Tensor]]:
@@ -369,28 +265,6 @@ def _renamed(
             continue
         for theirs, piece in stored_parts(config, layout, name, tensor).items():
             yield theirs, piece.detach().to(dtype or piece.dtype).contiguous().cpu()
-
-
-def _save_shards(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:
-    shards: list[dict[str, Tensor]] = [{}]
-    size = total = 0
-    for name, tensor in tensors.items():
-        if shards[-1] and size + tensor.nbytes > max_shard_bytes:
-            shards.append({})
-            size = 0
-        shards[-1][name] = tensor
-        size += tensor.nbytes
-        total += tensor.nbytes
-    if len(shards) == 1:
-        save_tensors(shards[0], folder / "model.safetensors")
-        return
-    weight_map = {}
-    for i, shard in enumerate(shards, start=1):
-        file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
-        save_tensors(shard, folder / file)
-        weight_map.update(dict.fromkeys(shard, file))
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    write_json(folder / "model.safetensors.index.json", index)
 
 
 def _generation_config(config: GLMConfig, tokenizer: GLMTokenizer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qingtan.errors import UserError
 from qingtan.files import new_folder, write_json
-from qingtan.glm.checkpoint import LAYOUTS, open_tensors, save_tensors, stored_parts
+from qingtan.glm.checkpoint import LAYOUTS, stored_parts
 from qingtan.glm.lora import (
     Addition,
     LoRAConfig,
@@ -27,6 +27,7 @@ from qingtan.glm.lora import (
 )
 from qingtan.glm.model import GLM
 from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS, StoredConfig, lora_json
+from qingtan.glm.tensor_files import open_tensors, save_tensors
 
 _PREFIX = "base_model.model."
 # The adapter's name is there where its parameters were stored without PEFT's help.

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from qingtan.errors import UserError
 from qingtan.files import new_folder, read_json, write_json
-from qingtan.glm.checkpoint import CONFIG_FILE, open_tensors, save_tensors
+from qingtan.glm.checkpoint import CONFIG_FILE
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS
+from qingtan.glm.tensor_files import open_tensors, save_tensors
 
 # A layout's marker among the files.
 _MARKERS = {"chatglm": CONFIG_FILE, "peft": ADAPTER_CONFIG_FILE}

@@ -15,12 +15,12 @@ from qingtan.files import new_folder, read_json, write_json, write_text
 from qingtan.glm.checkpoint import (
     CONFIG_FILE,
     GENERATION_FILE,
-    digest_weights,
     load_model,
     load_tokenizer,
     write_model,
 )
 from qingtan.glm.config import GLMConfig
+from qingtan.glm.digests import digest_weights
 from qingtan.glm.lora import merge_lora
 from qingtan.glm.lora_files import load_lora
 from qingtan.glm.model import GLM

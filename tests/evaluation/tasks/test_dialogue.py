@@ -14,8 +14,7 @@ from qingtan.evaluation.metrics.metric import Item
 from qingtan.evaluation.tasks.dialogue import DIALOGUE, converse
 from qingtan.glm.tokenizer import GLMTokenizer
 
-from .test_labels import EVAL, baseline, needs_data, score
-from .test_reading import check_asked
+from .samples import EVAL, baseline, check_asked, needs_data, score
 
 
 def made(history: Sequence[str], reference: str, facts: Sequence[str] = ()) -> Item:

@@ -10,7 +10,7 @@ from qingtan.evaluation.task import Task
 from qingtan.evaluation.tasks import entities
 from qingtan.glm.tokenizer import GLMTokenizer
 
-from .test_labels import EVAL, baseline, check_asked, needs_data, score
+from .samples import EVAL, baseline, check_input_asked, needs_data, score
 
 OWN: dict[str, list[Item]] = {
     "entities": [
@@ -78,6 +78,6 @@ def test_the_commonest_answer() -> None:
 def test_real_items(task: Task, tiny_tokenizer: GLMTokenizer) -> None:
     items = read_items(task, EVAL)
     assert len(items) > 150
-    check_asked(task, items, tiny_tokenizer)
+    check_input_asked(task, items, tiny_tokenizer)
     assert score(task, items, list(map(write, items))) == [1.0]
     assert baseline(task, items)[0] < 0.1

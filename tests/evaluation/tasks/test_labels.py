@@ -1,44 +1,18 @@
 """Tasks of labels: right answers against everybody's, with items of our own and with real ones."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from qingtan.errors import UserError
 from qingtan.evaluation.items import read_items
-from qingtan.evaluation.metrics.metric import Answer, Item
+from qingtan.evaluation.metrics.metric import Item
 from qingtan.evaluation.task import Task
 from qingtan.evaluation.tasks import labels
-from qingtan.glm.conversation import encode_prompt
 from qingtan.glm.tokenizer import GLMTokenizer
 
-EVAL = Path(__file__).parents[4] / "shared" / "data" / "eval"
-needs_data = pytest.mark.skipif(not EVAL.is_dir(), reason="the evaluation's data is not here")
-
-
-def score(task: Task, items: Sequence[Item], answers: Sequence[str]) -> list[float]:
-    """Return the figures of a task's metrics, headline first."""
-    pairs = list(zip(items, map(Answer, answers), strict=True))
-    sums = [np.sum([m.measure(*pair) for pair in pairs], axis=0) for m in task.metrics]
-    return [m.combine(each) for m, each in zip(task.metrics, sums, strict=True)]
-
-
-def baseline(task: Task, items: Sequence[Item]) -> list[float]:
-    """Return the figures of a task's baseline."""
-    assert task.baseline
-    return score(task, items, task.baseline.answer(items))
-
-
-def check_asked(task: Task, items: Sequence[Item], tokenizer: GLMTokenizer) -> None:
-    """Fail where an item cannot be asked, or holds something that is not asked of the model."""
-    for item in items:
-        messages = task.ask(item)
-        assert encode_prompt(tokenizer, messages)
-        assert messages[-1]["role"] == "user"
-        assert item["input"] in messages[-1]["content"]
+from .samples import EVAL, baseline, check_input_asked, needs_data, score
 
 
 def write(task: Task, item: Item) -> str:
@@ -141,6 +115,6 @@ def test_a_choice_without_its_lines_is_refused() -> None:
 def test_real_items(task: Task, tiny_tokenizer: GLMTokenizer) -> None:
     items = read_items(task, EVAL)
     assert len(items) >= 50
-    check_asked(task, items, tiny_tokenizer)
+    check_input_asked(task, items, tiny_tokenizer)
     assert score(task, items, [write(task, item) for item in items]) == [1.0] * len(task.metrics)
     assert all(figure < 0.75 for figure in baseline(task, items))

@@ -11,8 +11,7 @@ from qingtan.evaluation.tasks.law import LAW, name_article
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.prompts import answers
 
-from .test_labels import EVAL, baseline, needs_data, score
-from .test_reading import check_asked
+from .samples import EVAL, baseline, check_asked, needs_data, score
 
 RULES = ("园内禁止烟火。", "公园免费开放。", "公园每日六时开门，二十二时关门。")
 

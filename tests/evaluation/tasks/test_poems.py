@@ -8,7 +8,7 @@ from qingtan.evaluation.tasks.poems import poems
 from qingtan.glm.conversation import encode_prompt
 from qingtan.glm.tokenizer import GLMTokenizer
 
-from .test_labels import EVAL, needs_data, score
+from .samples import EVAL, needs_data, score
 
 QUATRAIN = "竹里春风过，溪边晚照明。\n归人犹未到，隔水听钟声。"
 LINES = ("竹里春风过", "溪边晚照明", "归人犹未到", "隔水听钟声")

@@ -1,7 +1,6 @@
 """Reading: right answers against first sentences, and questions asked of other documents."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import pytest
 
@@ -10,11 +9,10 @@ from qingtan.evaluation.metrics.metric import Item
 from qingtan.evaluation.metrics.text import normalize
 from qingtan.evaluation.task import Task
 from qingtan.evaluation.tasks import reading
-from qingtan.glm.conversation import encode_prompt
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.prompts import answers
 
-from .test_labels import EVAL, baseline, needs_data, score
+from .samples import EVAL, baseline, check_asked, needs_data, score
 
 
 def made(name: str, title: str, segments: Sequence[str], question: str, answer: str) -> Item:
@@ -43,16 +41,6 @@ OWN = [
     made("tea", "茶馆", TEA, "馆主姓什么？", "姓陈"),
     made("books", "图书馆", LIBRARY, "藏书有多少？", "十万册"),
 ]
-
-
-def check_asked(task: Task, items: Sequence[Item], tokenizer: GLMTokenizer) -> None:
-    """Fail where an item cannot be asked; speakers take turns, and the user's turn is last."""
-    for item in items:
-        messages = task.ask(item)
-        assert encode_prompt(tokenizer, messages)
-        roles = [message["role"] for message in messages]
-        assert roles[-1] == roles[0] == "user"
-        assert all(one != other for one, other in pairwise(roles))
 
 
 def check_other_documents(items: Sequence[Item], asked: Sequence[Item]) -> None:
@@ -91,21 +79,6 @@ def test_the_baselines_answer_as_they_say() -> None:
     assert exact == refused == 0
     assert cited == 0.75
     assert baseline(reading.UNANSWERABLE, reading.UNANSWERABLE.derive(OWN)) == [0.0]
-
-
-@pytest.mark.parametrize(
-    ("text", "first"),
-    [
-        ("桥长30.5米。桥宽6米。", "桥长30.5米。"),
-        ("Is it old? Yes.", "Is it old?"),
-        ("It is v1.2 now. Then v2.", "It is v1.2 now."),
-        ("标题\n正文。", "标题"),
-        ("没有句号", "没有句号"),
-        ("", ""),
-    ],
-)
-def test_a_sentence_ends_where_it_ends(text: str, first: str) -> None:
-    assert reading.first_sentence(text) == first
 
 
 def test_questions_are_asked_of_other_documents() -> None:

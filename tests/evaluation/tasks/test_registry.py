@@ -6,7 +6,7 @@ from qingtan.errors import UserError
 from qingtan.evaluation.items import read_items
 from qingtan.evaluation.tasks.registry import all_tasks, choose_tasks
 
-from .test_labels import EVAL, needs_data
+from .samples import EVAL, needs_data
 
 
 def test_all_tasks_are_there_in_their_order() -> None:

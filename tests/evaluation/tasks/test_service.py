@@ -13,8 +13,7 @@ from qingtan.evaluation.tasks import service
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.prompts import answers
 
-from .test_labels import EVAL, baseline, needs_data, score
-from .test_reading import check_asked
+from .samples import EVAL, baseline, check_asked, needs_data, score
 
 CARD = (
     "名称：竹里茶馆\n地址：青溪镇东街18号\n（石桥旁，二层小楼）\n电话：0571-88880018\n"

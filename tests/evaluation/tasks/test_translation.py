@@ -9,7 +9,7 @@ from qingtan.evaluation.tasks import translation
 from qingtan.glm.conversation import encode_prompt
 from qingtan.glm.tokenizer import GLMTokenizer
 
-from .test_labels import EVAL, baseline, needs_data, score
+from .samples import EVAL, baseline, needs_data, score
 
 OWN: list[Item] = [
     {"zh": "图书馆每周一都不开门。", "en": "The library is closed every Monday."},

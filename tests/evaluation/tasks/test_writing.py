@@ -12,8 +12,7 @@ from qingtan.evaluation.tasks.writing import WRITING
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.prompts import answers
 
-from .test_labels import EVAL, needs_data, score
-from .test_reading import check_asked
+from .samples import EVAL, check_asked, needs_data, score
 
 OWN: list[Item] = [
     {"task": "article_writing", "title": "石桥与传感器", "lead": "桥也会说话。"},

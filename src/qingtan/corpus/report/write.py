@@ -4,14 +4,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from qingtan.corpus.report import figures, formats, labels, plots
-from qingtan.corpus.report.excerpts import show_samples, visible
+from qingtan.corpus.report.excerpts import show_samples
+from qingtan.corpus.report.pages import page_environment
 from qingtan.corpus.statistics import CorpusReport, add_amounts
 from qingtan.files import write_text
-from qingtan.i18n import language
 
 JSON_FILE = "report.json"
 PAGE_FILE = "report.html"
@@ -35,7 +34,7 @@ def write_report(report: CorpusReport, folder: Path, title: str) -> None:
 def render_page(report: CorpusReport, title: str) -> str:
     """Return the page as HTML."""
     template = _environment().get_template("report.html")
-    return template.render(title=title, language=language(), **_content(report)) + "\n"
+    return template.render(title=title, **_content(report)) + "\n"
 
 
 def _content(report: CorpusReport) -> dict[str, Any]:
@@ -64,21 +63,8 @@ def _content(report: CorpusReport) -> dict[str, Any]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("qingtan.corpus.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=formats.format_count,
-        size=formats.format_size,
-        value=formats.format_value,
-        visible=visible,
-    )
+    environment = page_environment("corpus")
     environment.globals.update(
-        t=labels.both,
         name=labels.name_of,
         code=labels.code_of,
         plain_name=labels.plain_name_of,
@@ -88,10 +74,5 @@ def _environment() -> Environment:
         difference=formats.format_difference,
         compare=formats.compare,
         plots=plots,
-        style=Markup(_style()),
     )
     return environment
-
-
-def _style() -> str:
-    return (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")

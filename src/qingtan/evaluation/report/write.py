@@ -3,17 +3,14 @@
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2 import Environment
 
-from qingtan.corpus.report import formats
-from qingtan.corpus.report.excerpts import visible
-from qingtan.corpus.report.labels import both
+from qingtan.corpus.report.pages import page_environment
 from qingtan.evaluation.report import labels, tables
 from qingtan.evaluation.report.markdown import render_report
 from qingtan.evaluation.report.whiskers import whisker_rows
 from qingtan.evaluation.results import Results
 from qingtan.files import write_text
-from qingtan.i18n import language
 
 PAGE_FILE = "report.html"
 # The Markdown by language.
@@ -42,7 +39,7 @@ def render_page(results: Results) -> str:
     template = _environment().get_template("report.html")
     return (
         template.render(
-            language=language(),
+            title=results.model,
             results=results,
             verdicts=tables.count_verdicts(results),
             whiskers=whisker_rows(results.tasks),
@@ -53,19 +50,6 @@ def render_page(results: Results) -> str:
 
 @cache
 def _environment() -> Environment:
-    rooms = {name: PackageLoader(f"qingtan.{name}.report") for name in ("corpus", "training")}
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("qingtan.evaluation.report"), PrefixLoader(rooms)]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=formats.format_count,
-        size=formats.format_size,
-        value=formats.format_value,
-        visible=visible,
-    )
-    environment.globals.update(t=both, labels=labels, tables=tables)
+    environment = page_environment("evaluation", "training")
+    environment.globals.update(labels=labels, tables=tables)
     return environment

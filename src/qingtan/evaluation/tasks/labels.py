@@ -45,13 +45,14 @@ def _task(
     kind: str,
     ask: Callable[[str], str],
     known: Sequence[str],
+    file: str = "classification",
 ) -> Task:
     """Return a task of one label for each item, out of the known ones."""
     return Task(
         name=name,
         english=english,
         chinese=chinese,
-        file="classification",
+        file=file,
         fields=("input", "gold"),
         ask=lambda item: user(ask(item["input"])),
         metrics=(Accuracy(_one, known), MacroF1(_one, known)),
@@ -136,19 +137,15 @@ OFFENCE = _task(
     "offence", "offensive or not", "冒犯性检测", "offensive", labels.offence, labels.OFFENCES
 )
 
-SENTIMENT = Task(
-    name="sentiment",
-    english="sentiment of a restaurant's review",
-    chinese="餐厅评价的情感",
+SENTIMENT = _task(
+    "sentiment",
+    "sentiment of a restaurant's review",
+    "餐厅评价的情感",
+    "review_sentiment",
+    labels.sentiment,
+    labels.SENTIMENTS,
     file="sentiment",
-    fields=("input", "gold"),
-    ask=lambda item: user(labels.sentiment(item["input"])),
-    metrics=(Accuracy(_one, labels.SENTIMENTS), MacroF1(_one, labels.SENTIMENTS)),
-    max_tokens=24,
-    baseline=commonest(lambda item: item["gold"]),
-    selects=lambda item: item["task"] == "review_sentiment",
 )
-
 ASPECTS = Task(
     name="aspects",
     english="sentiment of a review's aspects",

@@ -1,7 +1,6 @@
 """Questions on a given text: read, cited from passages, and refused where these lack the answer."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -14,9 +13,9 @@ from qingtan.evaluation.metrics.citations import (
 from qingtan.evaluation.metrics.metric import Answer, Item, MeanMetric
 from qingtan.evaluation.metrics.text import AnswerF1, ExactMatch, normalize
 from qingtan.evaluation.task import Baseline, Task, user
+from qingtan.evaluation.tasks.sentences import first_sentence
 from qingtan.prompts import answers
 
-_SENTENCE = re.compile(r".+?(?:[。！？!?\n]|\.(?=\s)|$)", re.DOTALL)
 _SHORT_ANSWER_TOKENS = 96
 # Questions on products are answered in a sentence or two.
 _CITED_ANSWER_TOKENS = 128
@@ -36,12 +35,6 @@ class CitedExactMatch(WithoutCitations, ExactMatch):
 
 class CitedF1(WithoutCitations, AnswerF1):
     """AnswerF1 of the answer without its citations."""
-
-
-def first_sentence(text: str) -> str:
-    """Return a text up to its first full stop, question or exclamation mark, or line's end."""
-    match = _SENTENCE.match(text.strip())
-    return match[0].strip() if match else ""
 
 
 def ask_other_documents(items: Sequence[Item]) -> list[Item]:

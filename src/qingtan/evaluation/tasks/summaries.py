@@ -1,25 +1,16 @@
 """Tasks that shorten a text: titles of papers, summaries of documents, leads of articles."""
 
-import re
 from collections.abc import Callable, Sequence
 
 from qingtan.evaluation.metrics.metric import Item
 from qingtan.evaluation.metrics.text import RougeL
 from qingtan.evaluation.task import Baseline, Task, user
+from qingtan.evaluation.tasks.sentences import first_sentence
 from qingtan.prompts import texts
-
-# A sentence ends at a Chinese mark, at a line's end, or at a Latin mark before white space or
-# before an ideograph, as in abstracts, but not within 2.5.
-_SENTENCE = re.compile(r".+?(?:[。！？\n]|[.!?](?=[\s\u4e00-\u9fff]|$)|$)", re.DOTALL)
 
 
 def _first_sentences(items: Sequence[Item]) -> Sequence[str]:
-    return [_first_sentence(item["input"]) for item in items]
-
-
-def _first_sentence(text: str) -> str:
-    match = _SENTENCE.match(text.strip())
-    return match[0].strip() if match else ""
+    return [first_sentence(item["input"]) for item in items]
 
 
 def _task(

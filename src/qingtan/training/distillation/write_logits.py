@@ -17,7 +17,8 @@ from qingtan.corpus.shards import INDEX_FILE as CORPUS_INDEX
 from qingtan.corpus.shards import Corpus, Shard
 from qingtan.errors import UserError
 from qingtan.files import put_in_place, read_json, write_json
-from qingtan.glm.checkpoint import CONFIG_FILE, working_dtype
+from qingtan.glm.checkpoint import working_dtype
+from qingtan.glm.digests import digest_checkpoint
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
 from qingtan.provenance import Step, checkpoint_provenance
@@ -104,18 +105,6 @@ def write_logits(
     _check_same(output, read_index(output).settings, settings)
     _print_summary(output)
     return output
-
-
-def digest_checkpoint(folder: Path) -> str:
-    """Return the SHA-256, in hexadecimal, of a checkpoint's configuration and weights."""
-    digest = hashlib.sha256()
-    for path in [folder / CONFIG_FILE, *sorted(folder.glob("*.safetensors"))]:
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file; give a checkpoint's folder") from None
-    return digest.hexdigest()
 
 
 class _Run:

@@ -3,14 +3,11 @@
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
-from qingtan.corpus import report as corpus_report
-from qingtan.corpus.report import formats, labels
-from qingtan.corpus.report.excerpts import visible
+from qingtan.corpus.report import formats
+from qingtan.corpus.report.pages import page_environment
 from qingtan.files import write_text
-from qingtan.i18n import language
 from qingtan.training.report import curves, figures, plots
 from qingtan.training.report.record import RunRecord
 
@@ -40,7 +37,6 @@ def render_page(record: RunRecord, title: str) -> str:
         .get_template("report.html")
         .render(
             title=title,
-            language=language(),
             record=record,
             summary=figures.summarize(record),
             step_plots=curves.step_plots(record),
@@ -56,33 +52,10 @@ def render_page(record: RunRecord, title: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    own = PackageLoader("qingtan.training.report")
-    shared = PrefixLoader({"corpus": PackageLoader("qingtan.corpus.report")})
-    environment = Environment(
-        loader=ChoiceLoader([own, shared]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=formats.format_count,
-        value=formats.format_value,
-        size=formats.format_size,
-        share=_share,
-        hours=_hours,
-        visible=visible,
-    )
-    environment.globals.update(t=labels.both, plots=plots, style=Markup(_style()))
+    environment = page_environment("training")
+    environment.filters.update(share=_share, hours=_hours)
+    environment.globals.update(plots=plots)
     return environment
-
-
-def _style() -> str:
-    files = (Path(package.__file__ or "").parent for package in (corpus_report, plots))
-    return "".join(
-        (folder / "templates" / name).read_text(encoding="utf-8")
-        for folder, name in zip(files, ("style.css", "run.css"), strict=True)
-    )
 
 
 def _share(part: float) -> str:
