@@ -67,9 +67,11 @@ def test_the_evaluation_is_of_these_weights_and_in_the_cards(name: str) -> None:
     folder = find_model(name)
     results = Results.model_validate_json((folder / "evaluation.json").read_bytes())
     assert results.weights_sha256 == digest_weights(folder)
-    for card in ("README.md", "README.zh-CN.md"):
-        text = (folder / card).read_text(encoding="utf-8")
-        assert all(task.name in text for task in results.tasks)
+    english, chinese = (
+        (folder / card).read_text(encoding="utf-8") for card in ("README.md", "README.zh-CN.md")
+    )
+    assert all(f"| {task.english} |" in english for task in results.tasks)
+    assert all(f"| {task.chinese} |" in chinese for task in results.tasks)
 
 
 def test_all_of_them_stay_light() -> None:
