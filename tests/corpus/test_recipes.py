@@ -1,5 +1,7 @@
 """The recipes that ship, and the real corpus where it is present."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,14 @@ def test_a_source_name_is_a_file_name(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the corpus is not here")
 def test_real_records_are_all_usable(tokenizer_path: Path, tmp_path: Path) -> None:
+    derived = tmp_path / "derived"
+    subprocess.run([sys.executable, BUILT_IN / "derive.py", DATA, derived], check=True)
     recipe = load_recipe(BUILT_IN / "corpus.toml", CorpusRecipe)
-    sources = [source.model_copy(update={"limit": 100}) for source in recipe.source]
+    roots = {Path("runs/built-in/derived"): derived}
+    sources = [
+        source.model_copy(update={"limit": 100, "root": roots.get(source.root, source.root)})
+        for source in recipe.source
+    ]
     small = recipe.model_copy(
         update={
             "source": tuple(sources),

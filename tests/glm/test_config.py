@@ -83,7 +83,7 @@ def test_chatglm_without_grouped_heads_has_a_group_a_head() -> None:
 
 
 def test_an_unknown_size_is_named_with_the_known() -> None:
-    with pytest.raises(UserError, match=r"'huge' is none of mini, tiny, laptop"):
+    with pytest.raises(UserError, match=r"'huge' is none of mini, tiny, pocket, laptop"):
         GLMConfig.named("huge")
 
 
