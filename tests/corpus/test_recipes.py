@@ -48,7 +48,7 @@ def test_real_records_are_all_usable(tokenizer_path: Path, tmp_path: Path) -> No
     derived = tmp_path / "derived"
     subprocess.run([sys.executable, BUILT_IN / "derive.py", DATA, derived], check=True)
     recipe = load_recipe(BUILT_IN / "corpus.toml", CorpusRecipe)
-    roots = {Path("runs/built-in/derived"): derived}
+    roots: dict[Path | None, Path] = {Path("runs/built-in/derived"): derived}
     sources = [
         source.model_copy(update={"limit": 100, "root": roots.get(source.root, source.root)})
         for source in recipe.source
