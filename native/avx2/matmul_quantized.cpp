@@ -1,0 +1,210 @@
+// Products of quantized rows with q8 and q4 weights, with AVX2.
+//
+// q4: one instruction multiplies unsigned by signed bytes and adds pairs up in 16 bits. Weights are
+// left from 0 to 15, so that 16 products fit in 16 bits (16 · 15 · 128 = 30720): all of a group is
+// added up there, and widened once.
+// q8: even two products of weights up to 255 would not fit. Both sides are widened to 16 bits, and
+// another instruction adds pairs up in 32 bits. A weight's four bytes are two words of 16 bits: its
+// values at even places are got by masking, those at odd places by shifting, and activations are
+// packed likewise. (Moving the weight's sign over to the activation, so that bytes do, costs more.)
+#include <immintrin.h>
+
+#include "../matmul_walk.h"
+#include "matmul.h"
+
+namespace qingtan {
+namespace {
+
+__m256i four(const uint8_t* values) {
+  int32_t bits;
+  std::memcpy(&bits, values, 4);
+  return _mm256_set1_epi32(bits);
+}
+
+__m256i bytes(const uint8_t* at) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+}
+
+__m256 half_floats(const uint8_t* at) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+}
+
+// Keeps a sum in its register as it is now. Left alone, compilers regroup the additions of integers
+// into trees, whose leaves do not fit into the registers.
+void hold(__m256i& sum) {
+#if defined(__GNUC__)
+  __asm__("" : "+x"(sum));
+#endif
+}
+
+// Sums of R rows, in two vectors of 8 weights' rows.
+template <int R>
+using Sums = __m256[R][2];
+template <int R>
+using Dots = __m256i[R][2];
+
+template <class Kind, int R>
+void add_group(const uint8_t* w, const uint8_t* in, const Dots<R>& dots, Sums<R>& sums) {
+  const uint8_t* halves = w + Kind::kWeightBytes - 2 * kBlockRows;
+  const __m256 scale[2] = {half_floats(halves), half_floats(halves + 16)};
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const __m256 row_scale = _mm256_set1_ps(Kind::template scale<R>(in, r));
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const __m256 both = _mm256_mul_ps(scale[h], row_scale);
+      sums[r][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][h]), both, sums[r][h]);
+    }
+  }
+}
+
+template <class Kind, int R>
+void quantized_tile(const Tile& tile) {
+  const uint8_t* w = tile.weights;
+  const uint8_t* in = tile.input;
+  Sums<R> sums;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const float* out = tile.out + r * tile.stride + h * 8;
+      sums[r][h] = tile.fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
+    }
+  }
+  for (int64_t i = 0; i < tile.count; i += kGroup) {
+#pragma GCC unroll 9
+    for (int line = 0; line < Kind::kWeightBytes; line += 64) {
+      __builtin_prefetch(w + tile.ahead + line);
+    }
+    Dots<R> dots;
+    Kind::template dot<R>(w, in, dots);
+    add_group<Kind, R>(w, in, dots, sums);
+    w += Kind::kWeightBytes;
+    in += R * Kind::kInputBytes;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      if (tile.bias != nullptr) {
+        sums[r][h] = _mm256_add_ps(sums[r][h], _mm256_loadu_ps(tile.bias + h * 8));
+      }
+      _mm256_storeu_ps(tile.out + r * tile.stride + h * 8, sums[r][h]);
+    }
+  }
+}
+
+// The even values of a group's fours as pairs of 16 bits, then the odd ones.
+inline void put_words(uint8_t* to, const int8_t* q) {
+  const __m256i fours = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q));
+  const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(fours, 8), 8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), even);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 32), _mm256_srai_epi16(fours, 8));
+}
+
+struct Q8 : QuantizedKind<Format::q8, 128, 64, put_words> {
+  static constexpr int kRows = 4;
+  static constexpr int kWide = 1;
+
+  template <int R>
+  static void dot(const uint8_t* w, const uint8_t* in, Dots<R>& dots) {
+    const __m256i low = _mm256_set1_epi16(255);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      dots[r][0] = dots[r][1] = _mm256_set1_epi32(correction<R>(in, r));
+    }
+#pragma GCC unroll 8
+    for (int quad = 0; quad < 8; ++quad) {
+      const __m256i both[2] = {bytes(w + 64 * quad), bytes(w + 64 * quad + 32)};
+      const __m256i even[2] = {_mm256_and_si256(both[0], low), _mm256_and_si256(both[1], low)};
+      add_words<R>(in + 4 * quad, even, dots);
+      const __m256i odd[2] = {_mm256_srli_epi16(both[0], 8), _mm256_srli_epi16(both[1], 8)};
+      add_words<R>(in + 4 * quad + 32, odd, dots);
+    }
+  }
+
+  template <int R>
+  static void add_words(const uint8_t* in, const __m256i (&weights)[2], Dots<R>& dots) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m256i pair = four(values(in, r, 0));
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        dots[r][h] = _mm256_add_epi32(dots[r][h], _mm256_madd_epi16(weights[h], pair));
+        hold(dots[r][h]);
+      }
+    }
+  }
+
+  template <int R, int B>
+  [[gnu::noinline]] static void tile(const Tile& tile) {
+    quantized_tile<Q8, R>(tile);
+  }
+};
+
+struct Q4 : QuantizedKind<Format::q4, 8> {
+  static constexpr int kRows = 4;
+  static constexpr int kWide = 1;
+
+  template <int R>
+  static void dot(const uint8_t* w, const uint8_t* in, Dots<R>& dots) {
+    const __m256i low = _mm256_set1_epi8(15);
+#pragma GCC unroll 4
+    for (int quad = 0; quad < 4; ++quad) {
+      const __m256i both[2] = {bytes(w + 64 * quad), bytes(w + 64 * quad + 32)};
+      const __m256i first[2] = {_mm256_and_si256(both[0], low), _mm256_and_si256(both[1], low)};
+      add_quad<R>(in, first, quad, dots);
+      const __m256i second[2] = {_mm256_and_si256(_mm256_srli_epi16(both[0], 4), low),
+                                 _mm256_and_si256(_mm256_srli_epi16(both[1], 4), low)};
+      add_quad<R>(in, second, quad + 4, dots);
+    }
+    widen<R>(in, dots);
+  }
+
+  // Add up 16 bits each: a row of weights has two numbers, of the first and second pair of four.
+  template <int R>
+  static void add_quad(const uint8_t* in, const __m256i (&weights)[2], int quad, Dots<R>& dots) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m256i row = four(values(in, r, 4 * quad));
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const __m256i pairs = _mm256_maddubs_epi16(weights[h], row);
+        dots[r][h] = quad == 0 ? pairs : _mm256_add_epi16(dots[r][h], pairs);
+        hold(dots[r][h]);
+      }
+    }
+  }
+
+  template <int R>
+  static void widen(const uint8_t* in, Dots<R>& dots) {
+    const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m256i correction_of_row = _mm256_set1_epi32(correction<R>(in, r));
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        dots[r][h] = _mm256_add_epi32(_mm256_madd_epi16(dots[r][h], ones), correction_of_row);
+      }
+    }
+  }
+
+  template <int R, int B>
+  [[gnu::noinline]] static void tile(const Tile& tile) {
+    quantized_tile<Q4, R>(tile);
+  }
+};
+
+}  // namespace
+
+void matmul_q8_avx2(const Weights& weights, const Activations& input, const float* bias, float* out,
+                    int64_t stride, int64_t begin, int64_t end) {
+  Walk<Q8>(weights, input, bias, out, stride, begin, end).run();
+}
+
+void matmul_q4_avx2(const Weights& weights, const Activations& input, const float* bias, float* out,
+                    int64_t stride, int64_t begin, int64_t end) {
+  Walk<Q4>(weights, input, bias, out, stride, begin, end).run();
+}
+
+}  // namespace qingtan
