@@ -1,4 +1,4 @@
-"""Rows of one cache that start with prefixes of their own; see also `test_model`."""
+"""Rows of one cache with prefixes of their own, and sequences on blocks; see also `test_model`."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qingtan.errors import UserError
-from qingtan.glm.cache import KVCache
+from qingtan.glm.cache import KVCache, PagedCache
 
 from .samples import BASE, random_model, random_tokens
 
@@ -73,21 +73,63 @@ def test_several_rows_go_back_to_their_own_lengths() -> None:
         torch.testing.assert_close(got[row], expected, **CLOSE)
 
 
-def test_a_cache_grows_and_keeps_what_it_holds() -> None:
-    model = random_model(BASE)
-    tokens = random_tokens(BASE, 1, 10)
-    cache = KVCache(BASE, 1, 7, prefix=random_prefix(2))
-    model(tokens[:, :5], cache=cache)
-    with pytest.raises(UserError, match="holds 7 tokens; this needs 12"):
-        model(tokens[:, 5:], cache=cache)
-    cache.grow(12)
-    assert cache.capacity == 12
-    got = model(tokens[:, 5:], cache=cache).logits
-    expected = model(tokens, prefix=random_prefix(2)).logits[:, 5:]
-    torch.testing.assert_close(got, expected, **CLOSE)
-
-
 def test_a_prefix_longer_than_the_cache_is_refused() -> None:
     cache = KVCache(BASE, 1, 3)
     with pytest.raises(UserError, match="holds 3 tokens; this prefix has 4"):
         cache.set_prefix(0, random_prefix(4))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    order=st.permutations(range(10)),
+    block_tokens=st.integers(1, 4),
+    lengths=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    count=st.integers(1, 3),
+    prefix_length=st.integers(0, 2),
+)
+def test_sequences_on_blocks_in_any_order_go_on_as_if_alone(
+    order: list[int], block_tokens: int, lengths: tuple[int, int], count: int, prefix_length: int
+) -> None:
+    model = random_model(BASE)
+    cache = PagedCache(BASE, 20, block_tokens)
+    # Ten blocks each, of which those that the pass needs are given.
+    tables = torch.tensor([order, [10 + block for block in order]])
+    prefix, known = random_prefix(prefix_length), random_tokens(BASE, 2, 8)
+
+    def run(row: slice, start: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        positions = start[:, None] + torch.arange(tokens.shape[1])
+        places = positions + prefix_length
+        blocks = -(-(int(places.max()) + 1) // block_tokens)
+        step = cache.place(tables[row, :blocks], places, positions)
+        return model(tokens, cache=step).logits
+
+    for row, length in enumerate(lengths):
+        if prefix is not None:
+            cache.put_prefix(tables[row], prefix)
+        if length:
+            run(slice(row, row + 1), torch.tensor([0]), known[row : row + 1, :length])
+    new = random_tokens(BASE, 2, count, seed=3)
+    got = run(slice(2), torch.tensor(lengths), new)
+    for row, length in enumerate(lengths):
+        whole = torch.cat([known[row, :length], new[row]])[None]
+        expected = model(whole, prefix=prefix).logits[0, length:]
+        torch.testing.assert_close(got[row], expected, **CLOSE)
+
+
+def test_what_float16_cannot_hold_harms_no_later_sequence() -> None:
+    """The place after a short sequence still holds what an overflowing one left there."""
+    model = random_model(BASE).to(torch.float16)
+    tokens = random_tokens(BASE, 1, 3)
+    cache = KVCache(BASE, 1, 8, torch.float16)
+    bias = model.layers[0].attention.qkv.bias
+    kept = bias.clone()
+    with torch.no_grad():
+        bias.fill_(torch.inf)
+        model(random_tokens(BASE, 1, 8), cache=cache)
+        bias.copy_(kept)
+    cache.rewind(0, 0)
+    positions = torch.arange(3)[None]
+    step = cache.place(torch.tensor([[0]]), positions, positions)
+    assert step.seen == 8
+    got = model(tokens, cache=step).logits
+    torch.testing.assert_close(got, model(tokens).logits, rtol=1e-2, atol=1e-2)

@@ -12,14 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import (
-    load_config,
-    load_model,
-    load_tokenizer,
-    save_model,
-)
+from qingtan.glm.checkpoint import load_model, save_model
 from qingtan.glm.config import GLMConfig
-from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.glm.layouts import load_config
+from qingtan.glm.tokenizer import GLMTokenizer, load_tokenizer
 
 from .samples import BASE, SHAPES, random_model
 

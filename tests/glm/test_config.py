@@ -97,7 +97,7 @@ def test_an_unknown_size_is_named_with_the_known() -> None:
         ("apply_residual_connection_post_layernorm", True),
         ("hidden_dropout", 0.1),
         ("attention_dropout", 0.1),
-        ("quantization_bit", 4),
+        ("quantization_bit", 3),
         ("pre_seq_len", 128),
         ("rope_scaling", {"type": "linear"}),
         ("a_new_field", 1),

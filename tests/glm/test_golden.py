@@ -10,11 +10,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from qingtan.engine.native_runner import NativeRunner
+from qingtan.engine.runner import Chunk
 from qingtan.glm.cache import KVCache
 from qingtan.glm.checkpoint import load_model, save_model
 from qingtan.glm.config import SIZES, GLMConfig
 from qingtan.glm.conversation import encode_prompt
 from qingtan.glm.model import GLM
+from qingtan.glm.prefix import PrefixEncoder, save_prefix
 from qingtan.glm.tokenizer import SPECIAL_TOKENS, GLMTokenizer
 
 from .reference import Reference
@@ -66,9 +69,20 @@ class Golden:
     def model(self, folder: Path) -> GLM:
         """Load the tensors as a checkpoint, with a head of zeros, which the file lacks."""
         tensors = {**self.tensors, "transformer.output_layer.weight": np.zeros((5, 32), "<f4")}
+        folder.mkdir(exist_ok=True)
         save_file(tensors, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(CONFIG.to_chatglm()), encoding="utf-8")
         return load_model(folder)
+
+    def adapters(self, folder: Path) -> dict[str, Path]:
+        """Write the prefix, if there is one, as an adapter."""
+        if self.prefix is None:
+            return {}
+        encoder = PrefixEncoder(CONFIG, length=self.prefix.shape[2])
+        rows = torch.from_numpy(self.prefix).float().permute(2, 0, 1, 3).flatten(1)
+        encoder.load_state_dict({"embedding.weight": rows})
+        save_prefix(encoder, folder)
+        return {"prefix": folder}
 
     def torch_prefix(self) -> torch.Tensor | None:
         return None if self.prefix is None else torch.from_numpy(self.prefix).float()[None]
@@ -120,6 +134,22 @@ def test_outputs_step_by_step_through_a_cache(
         with torch.inference_mode():
             hidden = model(torch.tensor([tokens]), cache=cache).hidden[0]
         np.testing.assert_allclose(hidden, output, rtol=0, atol=tolerance)
+
+
+@CASES
+def test_outputs_of_the_native_engine(
+    name: str, has_prefix: bool, tolerance: float, tmp_path: Path
+) -> None:
+    """It keeps keys and values in float16, and its sums of hidden states are of a token each."""
+    golden = read_golden(name, has_prefix)
+    golden.model(tmp_path / "model")
+    adapters = golden.adapters(tmp_path / "prefix")
+    runner = NativeRunner.open(tmp_path / "model", threads=1, adapters=adapters)
+    adapter = next(iter(adapters), None)
+    for i, (token, output) in enumerate(zip(golden.tokens, golden.outputs, strict=True)):
+        step = [Chunk([token], i, [3], logits=0, hidden=True, adapter=adapter)]
+        hidden = runner.forward(step).hidden[0]
+        np.testing.assert_allclose(hidden, output, rtol=0, atol=tolerance + 5e-4)
 
 
 @CASES

@@ -5,7 +5,7 @@ from typing import Literal
 
 from qingtan.errors import UserError
 from qingtan.files import read_json
-from qingtan.glm.checkpoint import CONFIG_FILE
+from qingtan.glm.layouts import CONFIG_FILE
 from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE
 
 

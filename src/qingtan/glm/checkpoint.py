@@ -6,7 +6,7 @@ model takes about its own size. Only where one of our tensors stands in several 
 the copy.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,69 +17,28 @@ from qingtan.errors import UserError
 from qingtan.files import new_folder, read_json, write_json
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import stop_ids
+from qingtan.glm.layouts import (
+    CONFIG_FILE,
+    GENERATION_FILE,
+    IGNORED_SUFFIX,
+    check_floats,
+    check_layout,
+    check_tensors,
+    drop_tied_head,
+    load_config,
+    stored_shapes,
+    tensor_shapes,
+)
 from qingtan.glm.model import GLM
+from qingtan.glm.packed import read_unpacked, stored_quantization
+from qingtan.glm.quantization import Quantization
 from qingtan.glm.tensor_files import join_tensors, open_tensors, save_shards
-from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer
+from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.native import Pool, usable_processors
 
-# Our name → theirs, in the order in which ours joins them. `{}` is the layer's number.
-LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "chatglm": {
-        "embedding.weight": ("transformer.embedding.word_embeddings.weight",),
-        "layers.{}.attention_norm.weight": (
-            "transformer.encoder.layers.{}.input_layernorm.weight",
-        ),
-        "layers.{}.attention.qkv.weight": (
-            "transformer.encoder.layers.{}.self_attention.query_key_value.weight",
-        ),
-        "layers.{}.attention.qkv.bias": (
-            "transformer.encoder.layers.{}.self_attention.query_key_value.bias",
-        ),
-        "layers.{}.attention.out.weight": (
-            "transformer.encoder.layers.{}.self_attention.dense.weight",
-        ),
-        "layers.{}.mlp_norm.weight": (
-            "transformer.encoder.layers.{}.post_attention_layernorm.weight",
-        ),
-        "layers.{}.mlp.gate_up.weight": ("transformer.encoder.layers.{}.mlp.dense_h_to_4h.weight",),
-        "layers.{}.mlp.down.weight": ("transformer.encoder.layers.{}.mlp.dense_4h_to_h.weight",),
-        "final_norm.weight": ("transformer.encoder.final_layernorm.weight",),
-        "head.weight": ("transformer.output_layer.weight",),
-    },
-    "glm": {
-        "embedding.weight": ("model.embed_tokens.weight",),
-        "layers.{}.attention_norm.weight": ("model.layers.{}.input_layernorm.weight",),
-        "layers.{}.attention.qkv.weight": tuple(
-            f"model.layers.{{}}.self_attn.{part}_proj.weight" for part in "qkv"
-        ),
-        "layers.{}.attention.qkv.bias": tuple(
-            f"model.layers.{{}}.self_attn.{part}_proj.bias" for part in "qkv"
-        ),
-        "layers.{}.attention.out.weight": ("model.layers.{}.self_attn.o_proj.weight",),
-        "layers.{}.mlp_norm.weight": ("model.layers.{}.post_attention_layernorm.weight",),
-        "layers.{}.mlp.gate_up.weight": ("model.layers.{}.mlp.gate_up_proj.weight",),
-        "layers.{}.mlp.down.weight": ("model.layers.{}.mlp.down_proj.weight",),
-        "final_norm.weight": ("model.norm.weight",),
-        "head.weight": ("lm_head.weight",),
-    },
-}
-CONFIG_FILE = "config.json"
-GENERATION_FILE = "generation_config.json"
-# Recomputed from the configuration.
-_IGNORED_SUFFIX = "inv_freq"
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 # From so many parameters on, the speed of float32 on a CPU is not worth twice the memory.
 _LARGE = 1_000_000_000
-
-
-def load_config(folder: str | Path) -> GLMConfig:
-    """Read a checkpoint's `config.json`, of either form."""
-    path = Path(folder) / CONFIG_FILE
-    return GLMConfig.from_json(read_json(path), str(path))
-
-
-def load_tokenizer(folder: str | Path) -> GLMTokenizer:
-    """Read a checkpoint's `tokenizer.model`."""
-    return GLMTokenizer.from_file(Path(folder) / TOKENIZER_FILE)
 
 
 def working_dtype(folder: str | Path) -> torch.dtype | None:
@@ -98,8 +57,10 @@ def load_model(
     """Load a model.
 
     Args:
-        folder: `config.json` and safetensors, single or sharded with an index.
-        dtype: convert to this; by default the tensors stay as they are stored.
+        folder: `config.json` and safetensors, single or sharded with an index. A packed
+            checkpoint is unpacked.
+        dtype: convert to this; by default the tensors stay as they are stored, and packed ones
+            become float32.
         allow_pickle: read `pytorch_model*.bin` where there are no safetensors. They are pickles;
             they are read with `weights_only`.
 
@@ -109,28 +70,23 @@ def load_model(
     """
     folder = Path(folder)
     config = load_config(folder)
-    layout = LAYOUTS[read_json(folder / CONFIG_FILE)["model_type"]]
-    stored, files = open_tensors(folder, allow_pickle)
-    with torch.device("meta"):
-        model = GLM(config)
-    wanted = model.state_dict()
-    if config.tie_word_embeddings:
-        del wanted["head.weight"]
-    parts = {name: _their_names(layout, name) for name in wanted}
-    _check_dtypes(folder, stored)
-    _check_names(folder, config, layout, parts, stored)
-    state = {}
-    for name, names in parts.items():
-        for part, like in zip(names, _split(config, names, wanted[name]), strict=True):
-            if stored[part].shape != like.shape:
-                raise UserError(
-                    f"{folder}: tensor {part} has shape {list(stored[part].shape)}, "
-                    f"config.json asks for {list(like.shape)}"
-                )
-        whole = stored[names[0]] if len(names) == 1 else join_tensors(names, stored, files)
-        state[name] = whole.to(device=device, dtype=dtype or whole.dtype)
+    quantization = stored_quantization(folder)
+    if quantization is None:
+        tensors = _read_floats(folder, config, allow_pickle)
+    elif quantization.packed:
+        tensors = _unpack(folder, config, quantization)
+    else:
+        raise UserError(
+            f"{folder}: is quantized as ChatGLM3 does it ({quantization.precision}), which torch "
+            "does not run here; pack it with qingtan convert, or load the original"
+        )
+    state = {
+        name: tensor.to(device=device, dtype=dtype or tensor.dtype) for name, tensor in tensors
+    }
     if config.tie_word_embeddings:
         state["head.weight"] = state["embedding.weight"]
+    with torch.device("meta"):
+        model = GLM(config)
     model.load_state_dict(state, assign=True)
     if config.tie_word_embeddings:
         model.head.weight = model.embedding.weight
@@ -191,70 +147,38 @@ def stored_parts(config: GLMConfig, layout: str, name: str, tensor: Tensor) -> d
     Raises:
         UserError: there is no such layout.
     """
-    check_layout(layout)
-    names = _their_names(LAYOUTS[layout], name)
-    return dict(zip(names, _split(config, names, tensor), strict=True))
+    shapes = stored_shapes(config, layout, name, tuple(tensor.shape))
+    if len(shapes) == 1:
+        return dict.fromkeys(shapes, tensor)
+    parts = torch.split(tensor, [shape[0] for shape in shapes.values()])
+    return dict(zip(shapes, parts, strict=True))
 
 
-def check_layout(layout: str) -> None:
-    """Check that there is such a layout.
-
-    Raises:
-        UserError: there is none.
-    """
-    if layout not in LAYOUTS:
-        raise UserError(f"layout {layout!r} is none of {', '.join(LAYOUTS)}")
-
-
-def _their_names(layout: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
-    """Return the stored names of one of our tensors."""
-    first, _, rest = name.partition(".")
-    if first != "layers":
-        return layout[name]
-    number, _, rest = rest.partition(".")
-    return tuple(part.format(number) for part in layout[f"layers.{{}}.{rest}"])
-
-
-def _check_names(
-    folder: Path,
-    config: GLMConfig,
-    layout: Mapping[str, tuple[str, ...]],
-    parts: Mapping[str, tuple[str, ...]],
-    stored: Mapping[str, Tensor],
-) -> None:
-    expected = {part for names in parts.values() for part in names}
-    found = {name for name in stored if not name.endswith(_IGNORED_SUFFIX)}
-    head, embedding = layout["head.weight"][0], layout["embedding.weight"][0]
-    if config.tie_word_embeddings and head in found and embedding in found:
-        if not torch.equal(stored[head], stored[embedding]):
-            raise UserError(
-                f"{folder}: tensor {head} differs from the embedding that config.json ties it to"
-            )
-        found.discard(head)
-    if missing := sorted(expected - found):
-        raise UserError(f"{folder}: tensor {missing[0]} is missing (of {len(missing)} missing)")
-    if extra := sorted(found - expected):
-        raise UserError(f"{folder}: tensor {extra[0]} is not known (of {len(extra)} such)")
+def _read_floats(
+    folder: Path, config: GLMConfig, allow_pickle: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield our tensors of a checkpoint of plain floats, mapped where none had to be joined."""
+    layout = read_json(folder / CONFIG_FILE)["model_type"]
+    stored, files = open_tensors(folder, allow_pickle)
+    found = {n: tuple(t.shape) for n, t in stored.items() if not n.endswith(IGNORED_SUFFIX)}
+    check_floats(folder, {name: stored[name].dtype for name in found}, _FLOATS)
+    drop_tied_head(folder, config, layout, found, lambda a, b: torch.equal(stored[a], stored[b]))
+    parts = {
+        name: stored_shapes(config, layout, name, shape)
+        for name, shape in tensor_shapes(config).items()
+    }
+    check_tensors(folder, {n: s for part in parts.values() for n, s in part.items()}, found)
+    for name, (first, *rest) in parts.items():
+        yield name, join_tensors([first, *rest], stored, files) if rest else stored[first]
 
 
-def _check_dtypes(folder: Path, stored: Mapping[str, Tensor]) -> None:
-    found = {n: t.dtype for n, t in stored.items() if not n.endswith(_IGNORED_SUFFIX)}
-    first = next(iter(found.values()), None)
-    for name, dtype in found.items():
-        if dtype not in _FLOATS or dtype != first:
-            raise UserError(
-                f"{folder}: tensor {name} has dtype {dtype}; a checkpoint is all "
-                f"float32, all float16 or all bfloat16 (the first tensor is {first})"
-            )
-
-
-def _split(config: GLMConfig, names: Sequence[str], tensor: Tensor) -> Sequence[Tensor]:
-    """Return the parts of one of our tensors that stand under these stored names."""
-    if len(names) == 1:
-        return [tensor]
-    groups = config.num_key_value_heads
-    rows = [n * config.head_dim for n in (config.num_attention_heads, groups, groups)]
-    return torch.split(tensor, rows)
+def _unpack(
+    folder: Path, config: GLMConfig, quantization: Quantization
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield our tensors of a packed checkpoint, in float32 as they are after rounding."""
+    pool = Pool(usable_processors())
+    for name, tensor in read_unpacked(folder, config, quantization, pool):
+        yield name, torch.from_numpy(tensor)
 
 
 def _renamed(

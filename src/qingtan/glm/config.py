@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qingtan.errors import UserError
+from qingtan.glm.quantization import STORAGE_FIELDS, Quantization
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ _CHATGLM_FIXED: dict[str, Any] = {
     "attention_dropout": 0.0,
 }
 # What a checkpoint may say that it has not.
-_CHATGLM_OFF: dict[str, Any] = {"quantization_bit": 0, "pre_seq_len": 0, "prefix_projection": False}
+_CHATGLM_OFF: dict[str, Any] = {"pre_seq_len": 0, "prefix_projection": False}
 _TRANSFORMERS_NAMES = (
     "vocab_size",
     "hidden_size",
@@ -215,7 +216,9 @@ def _from_chatglm(values: Mapping[str, Any], origin: str) -> GLMConfig:
             f"{origin}: pre_seq_len is {values['pre_seq_len']}, so this is a P-Tuning v2 prefix; "
             "name its folder as an adapter, beside the model that it is for"
         )
-    _check_fields(values, origin, _CHATGLM_NAMES, {**_CHATGLM_FIXED, **_CHATGLM_OFF})
+    Quantization.from_json(values, origin)  # how the tensors are stored, not what they compute
+    known = {name: value for name, value in values.items() if name not in STORAGE_FIELDS}
+    _check_fields(known, origin, _CHATGLM_NAMES, {**_CHATGLM_FIXED, **_CHATGLM_OFF})
     # ChatGLM3's configuration class leaves these two to their defaults when they are absent.
     filled = {"tie_word_embeddings": False, "pad_token_id": 0, **values}
     if not values["multi_query_attention"]:

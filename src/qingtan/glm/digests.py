@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import CONFIG_FILE
+from qingtan.glm.layouts import CONFIG_FILE
 
 
 def digest_checkpoint(folder: str | Path) -> str:

@@ -1,21 +1,22 @@
-"""LoRA adapters as PEFT stores them: `adapter_config.json` and `adapter_model.safetensors`.
+"""LoRA adapters of a model, written and loaded as PEFT stores them; `lora_tensors.py` reads them.
 
-A stored adapter calls the layers by the names of its base, transformers' or ChatGLM3's. Where
-transformers has three layers for our one QKV, ours is written as three that share lora_A; three
-with a lora_A each are read as one of the ranks' sum, whose `up` is block-diagonal.
+The files are `adapter_config.json` and `adapter_model.safetensors`. Where transformers has three
+layers for our one QKV, ours is written as three that share lora_A.
 """
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qingtan.errors import UserError
 from qingtan.files import new_folder, write_json
-from qingtan.glm.checkpoint import LAYOUTS, stored_parts
+from qingtan.glm.adapter_files import torch_opener
+from qingtan.glm.adapter_tensors import AdapterTensor
+from qingtan.glm.checkpoint import stored_parts
+from qingtan.glm.layouts import LAYOUTS
 from qingtan.glm.lora import (
     Addition,
     LoRAConfig,
@@ -25,40 +26,10 @@ from qingtan.glm.lora import (
     lora_additions,
     lora_config,
 )
+from qingtan.glm.lora_tensors import LowRank, layers_in, lora_key, read_stored_lora
 from qingtan.glm.model import GLM
-from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS, StoredConfig, lora_json
-from qingtan.glm.tensor_files import open_tensors, save_tensors
-
-_PREFIX = "base_model.model."
-# The adapter's name is there where its parameters were stored without PEFT's help.
-_KEY = re.compile(re.escape(_PREFIX) + r"(.+)\.lora_([AB])\.(?:[^.]+\.)?weight")
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A layer of a base as it is stored: where its rows are in our model, and they themselves."""
-
-    path: str
-    weight: Tensor
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What an adapter adds to one stored layer: (alpha / rank) · up · down.
-
-    Attributes:
-        down: lora_A (rank, inputs) float32.
-        up: lora_B (rows, rank) float32.
-    """
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-    @property
-    def scale(self) -> float:
-        """The factor alpha / rank."""
-        return self.alpha / len(self.down)
+from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS
+from qingtan.glm.tensor_files import save_tensors
 
 
 def save_lora(
@@ -96,10 +67,10 @@ def write_lora(model: GLM, name: str, folder: Path, *, base: str, layout: str = 
             module = weight.removesuffix(".weight")
             shapes[module] = (addition.rank, addition.alpha)
             # Copies, since safetensors refuses tensors that share memory, as lora_A of QKV would.
-            tensors[_key(module, "A")] = _copy(addition.down.weight)
-            tensors[_key(module, "B")] = _copy(rows)
-    targets = _shorten(shapes, _names_in(model, layout))
-    values = lora_json(lora_config(model, name), base, targets, shapes)
+            tensors[lora_key(module, "A")] = _copy(addition.down.weight)
+            tensors[lora_key(module, "B")] = _copy(rows)
+    targets = _shorten(shapes, layers_in(model.config, layout))
+    values = _lora_json(lora_config(model, name), base, targets, shapes)
     write_json(folder / ADAPTER_CONFIG_FILE, values)
     save_tensors(tensors, folder / f"{ADAPTER_STEMS[0]}.safetensors")
 
@@ -121,28 +92,15 @@ def load_lora(
             tensor is missing, unknown, or of another shape; the name cannot be used. The message
             names the file and the field or tensor.
     """
-    folder = Path(folder)
-    config = StoredConfig(folder / ADAPTER_CONFIG_FILE)
-    stored, files = open_tensors(folder, allow_pickle, ADAPTER_STEMS)
-    layers = _stored_layers(model, stored)
-    matrices = _sort(model, layers, stored, files)
-    if not matrices:
-        raise UserError(f"{folder}: holds no tensor of LoRA")
-    config.check_layers(layers, matrices)
-    parts = {
-        module: _part(config, module, layers[module], found, folder)
-        for module, found in matrices.items()
-    }
-    attach(model, name, _join_parts(layers, parts, config.dropout))
+    stored = read_stored_lora(model.config, Path(folder), torch_opener(allow_pickle))
+    _check_beside(model, stored.beside)
+    additions = {p: _addition(part, stored.dropout) for p, part in stored.additions.items()}
+    attach(model, name, additions)
     return lora_config(model, name)
 
 
 def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _key(module: str, matrix: str) -> str:
-    return f"{_PREFIX}{module}.lora_{matrix}.weight"
 
 
 def _shorten(modules: Collection[str], layers: Iterable[str]) -> list[str]:
@@ -157,131 +115,70 @@ def _shorten(modules: Collection[str], layers: Iterable[str]) -> list[str]:
     return names
 
 
-def _names_in(model: GLM, layout: str) -> list[str]:
-    """Return what a layout calls the linear layers, without a look at the weights, which may be
-    in several processes."""
-    names: list[str] = []
-    for path in linear_paths(model.config):
-        like = torch.empty(base_weight(model, path).shape, device="meta")
-        names += stored_parts(model.config, layout, f"{path}.weight", like)
-    return [name.removesuffix(".weight") for name in names]
+def _lora_json(
+    config: LoRAConfig, base: str, targets: list[str], shapes: Mapping[str, tuple[int, float]]
+) -> dict[str, Any]:
+    """Return a LoRA adapter's `adapter_config.json`.
 
-
-def _layers_in(model: GLM, layout: str) -> dict[str, _Layer]:
-    """Return the linear layers by the names that a layout has for them."""
-    return {
-        weight.removesuffix(".weight"): _Layer(path, rows)
-        for path in linear_paths(model.config)
-        for weight, rows in stored_parts(
-            model.config, layout, f"{path}.weight", base_weight(model, path)
-        ).items()
-    }
-
-
-def _stored_layers(model: GLM, stored: Iterable[str]) -> dict[str, _Layer]:
-    """Return the linear layers by the names of the layout that an adapter's tensors have."""
-    modules = [match[1] for key in stored if (match := _KEY.fullmatch(key))]
-    layouts = [_layers_in(model, layout) for layout in LAYOUTS]
-    return max(layouts, key=lambda layers: sum(module in layers for module in modules))
-
-
-def _sort(
-    model: GLM,
-    layers: Mapping[str, _Layer],
-    stored: Mapping[str, Tensor],
-    files: Mapping[str, Path],
-) -> dict[str, dict[str, Tensor]]:
-    """Return an adapter's tensors by layer and matrix, A or B."""
-    matrices: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in stored.items():
-        match = _KEY.fullmatch(key)
-        if match is None or match[1] not in layers:
-            _check_same_as_base(model, layers, key, tensor, files[key])
-        elif match[2] in matrices.setdefault(match[1], {}):
-            raise UserError(f"{files[key]}: tensor {key} is there twice, of two adapters")
-        else:
-            matrices[match[1]][match[2]] = tensor
-    return matrices
-
-
-def _check_same_as_base(
-    model: GLM, layers: Mapping[str, _Layer], key: str, tensor: Tensor, file: Path
-) -> None:
-    """Check that a tensor which is not the adapter's is one that the model has just the same.
-
-    PEFT stores the head, and the embedding, of a base beside an adapter of the head.
+    Args:
+        config: what is usual in the adapter.
+        base: the name or the path of the model that it adapts.
+        targets: the names, or ends of names, of the stored layers that it is for.
+        shapes: rank and alpha of each of these layers.
     """
-    names = {f"{module}.weight": layer.weight for module, layer in layers.items()}
-    for layout in LAYOUTS:
-        embedding = model.embedding.weight
-        names |= stored_parts(model.config, layout, "embedding.weight", embedding)
-    ours = names.get(key.removeprefix(_PREFIX).replace(".base_layer.", "."))
-    if ours is None:
-        raise UserError(f"{file}: tensor {key} is not known, or of a layer that the model has not")
-    if tensor.shape != ours.shape or not torch.equal(tensor.to(ours), ours):
-        raise UserError(f"{file}: tensor {key} differs from the model's own; is it another base?")
-
-
-def _part(
-    config: StoredConfig,
-    module: str,
-    layer: _Layer,
-    found: Mapping[str, Tensor],
-    folder: Path,
-) -> _Part:
-    """Return what an adapter adds to one stored layer, checked."""
-    rows, inputs = layer.weight.shape
-    rank = config.rank(module)
-    for matrix, shape in (("A", [rank, inputs]), ("B", [rows, rank])):
-        if matrix not in found:
-            raise UserError(f"{folder}: tensor {_key(module, matrix)} is missing")
-        if list(found[matrix].shape) != shape or not found[matrix].is_floating_point():
-            raise UserError(
-                f"{folder}: tensor {_key(module, matrix)} is {found[matrix].dtype} of shape "
-                f"{list(found[matrix].shape)}; the model and {config.path.name} ask for floats "
-                f"of shape {shape}"
-            )
-    return _Part(found["A"].float(), found["B"].float(), config.alpha(module))
-
-
-def _join_parts(
-    layers: Mapping[str, _Layer], parts: Mapping[str, _Part], dropout: float
-) -> dict[str, Addition]:
-    """Return the additions by our layers' paths."""
-    groups: dict[str, list[tuple[int, _Part | None]]] = {}
-    for module, layer in layers.items():
-        groups.setdefault(layer.path, []).append((len(layer.weight), parts.get(module)))
     return {
-        path: _join(group, dropout)
-        for path, group in groups.items()
-        if any(part is not None for _, part in group)
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "r": config.rank,
+        "lora_alpha": _plain(config.alpha),
+        "lora_dropout": config.dropout,
+        "target_modules": targets,
+        "rank_pattern": {m: rank for m, (rank, _) in shapes.items() if rank != config.rank},
+        "alpha_pattern": {
+            m: _plain(alpha) for m, (_, alpha) in shapes.items() if alpha != config.alpha
+        },
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "init_lora_weights": True,
+        "use_rslora": False,
+        "use_dora": False,
+        "modules_to_save": None,
     }
 
 
-def _join(group: Sequence[tuple[int, _Part | None]], dropout: float) -> Addition:
-    """Return one addition for stored layers that are one of ours: their rows, and their parts."""
-    parts = [part for _, part in group if part is not None]
-    first = parts[0]
-    same_scale = all(part.scale == first.scale for part in parts)
-    if same_scale and all(torch.equal(part.down, first.down) for part in parts):
-        down, alpha = first.down, first.alpha
-        up = torch.cat(
-            [down.new_zeros(rows, len(down)) if part is None else part.up for rows, part in group]
-        )
-    else:
-        down = torch.cat([part.down for part in parts])
-        alpha = (first.scale if same_scale else 1.0) * len(down)
-        # A layer without a part is a block of no columns: rows of zeros.
-        up = torch.block_diag(
-            *(
-                down.new_zeros(rows, 0)
-                if part is None
-                else part.up * (1.0 if same_scale else part.scale)
-                for rows, part in group
+def _plain(number: float) -> float:
+    """Return a number as an integer where it is one, as PEFT writes it."""
+    return int(number) if number == int(number) else number
+
+
+def _check_beside(model: GLM, beside: Mapping[str, AdapterTensor]) -> None:
+    """Check that tensors which are not the adapter's are ones that the model has just the same."""
+    for name, tensor in beside.items():
+        ours = _base_tensor(model, name)
+        same_shape = tensor.shape == tuple(ours.shape)
+        if not same_shape or not torch.equal(torch.from_numpy(tensor.floats()).to(ours), ours):
+            raise UserError(
+                f"{tensor.file}: tensor {tensor.name} differs from the model's own; is it another "
+                "base?"
             )
-        )
-    addition = Addition(down.shape[1], len(up), len(down), alpha, dropout)
+
+
+def _base_tensor(model: GLM, name: str) -> Tensor:
+    """Return the rows of the model's own weights that a layout stores under a name."""
+    for layout in LAYOUTS:
+        for path in ("embedding", *linear_paths(model.config)):
+            rows = stored_parts(model.config, layout, f"{path}.weight", base_weight(model, path))
+            if name in rows:
+                return rows[name]
+    raise KeyError(name)
+
+
+def _addition(part: LowRank, dropout: float) -> Addition:
+    (outputs, rank), inputs = part.up.shape, part.down.shape[1]
+    addition = Addition(inputs, outputs, rank, part.alpha, dropout)
     with torch.no_grad():
-        addition.down.weight.copy_(down)
-        addition.up.weight.copy_(up)
+        addition.down.weight.copy_(torch.from_numpy(part.down))
+        addition.up.weight.copy_(torch.from_numpy(part.up))
     return addition

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from qingtan.errors import UserError
-from qingtan.glm.cache import KVCache, Step, cached_mask, place
+from qingtan.glm.cache import KVCache, Step
 from qingtan.glm.config import GLMConfig
 
 # For `logits_at`: what generating needs.
@@ -69,7 +69,6 @@ class Attention(nn.Module):
         rotary: Tensor,
         mask: Tensor | None,
         layer: int,
-        cache: KVCache | None,
         step: Step | None,
         prefix: Tensor | None,
         want_weights: bool,
@@ -83,8 +82,8 @@ class Attention(nn.Module):
         rotated, value = heads[:, : -self.groups], heads[:, -self.groups :]
         turned = apply_rotary(rotated, rotary)
         query, key = turned[:, : self.heads], turned[:, self.heads :]
-        if cache is not None and step is not None:
-            key, value = cache.write(layer, step, key, value)
+        if step is not None:
+            key, value = step.write(layer, key, value)
             key, value = key.to(query.dtype), value.to(query.dtype)
         elif prefix is not None:
             first = prefix[layer].unsqueeze(1).expand(-1, batch, -1, -1, -1).to(query.dtype)
@@ -92,10 +91,7 @@ class Attention(nn.Module):
         if want_weights:
             mixed, weights = _attend_explicitly(query, key, value, mask)
         else:
-            weights = None
-            mixed = F.scaled_dot_product_attention(
-                query, key, value, attn_mask=mask, is_causal=mask is None, enable_gqa=True
-            )
+            weights, mixed = None, _attend(query, key, value, mask)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, -1)), weights
 
 
@@ -129,13 +125,12 @@ class Block(nn.Module):
         rotary: Tensor,
         mask: Tensor | None,
         layer: int = 0,
-        cache: KVCache | None = None,
         step: Step | None = None,
         prefix: Tensor | None = None,
         want_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         attended, weights = self.attention(
-            self.attention_norm(x), rotary, mask, layer, cache, step, prefix, want_weights
+            self.attention_norm(x), rotary, mask, layer, step, prefix, want_weights
         )
         x = x + attended
         return x + self.mlp(self.mlp_norm(x)), weights
@@ -171,7 +166,7 @@ class GLM(nn.Module):
         self,
         tokens: Tensor,
         *,
-        cache: KVCache | None = None,
+        cache: KVCache | Step | None = None,
         rows: Tensor | None = None,
         prefix: Tensor | None = None,
         mask: Tensor | None = None,
@@ -184,7 +179,8 @@ class GLM(nn.Module):
 
         Args:
             tokens: (B, T) int64.
-            cache: continues the sequences in it, and grows by these tokens.
+            cache: continues the sequences in it, and grows by these tokens; or where the tokens
+                stand in a `PagedCache`, which counts nothing.
             rows: (B,) the cache's rows that `tokens` belong to; all of them by default.
             prefix: a P-Tuning v2 prefix (L, 2, G, P, W) to learn; a cache holds its own.
             mask: (B or 1, 1, T, T) bool, which of these tokens each may look at, without a cache;
@@ -207,8 +203,9 @@ class GLM(nn.Module):
         if positions is None:
             positions = torch.arange(length, device=tokens.device)[None]
         if cache is not None:
-            step, positions = place(tokens, cache, rows)
-            mask = cached_mask(step) if want_attentions or step.seen > length else None
+            step = cache.place_next(rows, length) if isinstance(cache, KVCache) else cache
+            positions = step.positions
+            mask = step.mask if want_attentions or step.seen > length else None
         elif prefix is not None or want_attentions:
             mask = causal_mask(length, tokens.device) if mask is None else mask
             mask = mask if prefix is None else F.pad(mask, (prefix.shape[3], 0), value=True)
@@ -216,7 +213,7 @@ class GLM(nn.Module):
         x = self.embedding(tokens)
         attentions, layers = [], []
         for i, block in enumerate(self.layers):
-            arguments = (x, rotary, mask, i, cache, step, prefix, want_attentions)
+            arguments = (x, rotary, mask, i, step, prefix, want_attentions)
             if self.activation_checkpointing and self.training:
                 x, weights = checkpoint(block, *arguments, use_reentrant=False)
             else:
@@ -224,8 +221,8 @@ class GLM(nn.Module):
             attentions.append(weights)
             if want_layers:
                 layers.append(x)
-        if cache is not None and step is not None:
-            cache.lengths[step.rows] += length
+        if isinstance(cache, KVCache) and step is not None:
+            cache.advance(step)
         hidden = self.final_norm(x)
         wanted = hidden[:, logits_at] if isinstance(logits_at, slice) else hidden[logits_at]
         logits = self.head(wanted)
@@ -282,6 +279,17 @@ def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
 def causal_mask(length: int, device: torch.device) -> Tensor:
     """(1, 1, T, T): every token sees itself and what came before."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    if query.shape[2] > 1:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+        )
+    # The heads of a group as if they were tokens: its keys and values are read once for all of
+    # them, and a GPU's kernels for masks know no groups.
+    folded = query.view(len(query), key.shape[1], -1, query.shape[3])
+    return F.scaled_dot_product_attention(folded, key, value, attn_mask=mask).view_as(query)
 
 
 def _attend_explicitly(

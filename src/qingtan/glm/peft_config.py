@@ -1,4 +1,4 @@
-"""PEFT's `adapter_config.json` of a LoRA adapter: what it means for each layer, and our own."""
+"""PEFT's `adapter_config.json` of a LoRA adapter: what it means for each layer."""
 
 import math
 import re
@@ -8,7 +8,6 @@ from typing import Any
 
 from qingtan.errors import UserError
 from qingtan.files import read_json
-from qingtan.glm.lora import LoRAConfig
 
 ADAPTER_CONFIG_FILE = "adapter_config.json"
 # What the file of the tensors is called, as safetensors and as a pickle.
@@ -152,44 +151,6 @@ class StoredConfig:
             return re.fullmatch(pattern, module) is not None
         except re.error as error:
             raise UserError(f"{self.path}: {field} holds {pattern!r}: {error}") from None
-
-
-def lora_json(
-    config: LoRAConfig, base: str, targets: list[str], shapes: Mapping[str, tuple[int, float]]
-) -> dict[str, Any]:
-    """Return a LoRA adapter's `adapter_config.json`.
-
-    Args:
-        config: what is usual in the adapter.
-        base: the name or the path of the model that it adapts.
-        targets: the names, or ends of names, of the stored layers that it is for.
-        shapes: rank and alpha of each of these layers.
-    """
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-        "r": config.rank,
-        "lora_alpha": _plain(config.alpha),
-        "lora_dropout": config.dropout,
-        "target_modules": targets,
-        "rank_pattern": {m: rank for m, (rank, _) in shapes.items() if rank != config.rank},
-        "alpha_pattern": {
-            m: _plain(alpha) for m, (_, alpha) in shapes.items() if alpha != config.alpha
-        },
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "init_lora_weights": True,
-        "use_rslora": False,
-        "use_dora": False,
-        "modules_to_save": None,
-    }
-
-
-def _plain(number: float) -> float:
-    """Return a number as an integer where it is one, as PEFT writes it."""
-    return int(number) if number == int(number) else number
 
 
 def _check_meaning(values: Mapping[str, Any], path: Path) -> None:

@@ -5,7 +5,6 @@ token's keys and values are a row of K = L · 2 · G · W numbers, the layer slo
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from qingtan.errors import UserError
-from qingtan.files import new_folder, read_json, write_json
-from qingtan.glm.checkpoint import CONFIG_FILE
+from qingtan.files import new_folder, write_json
+from qingtan.glm.adapter_files import torch_opener
 from qingtan.glm.config import GLMConfig
+from qingtan.glm.layouts import CONFIG_FILE
 from qingtan.glm.peft_config import ADAPTER_CONFIG_FILE, ADAPTER_STEMS
-from qingtan.glm.tensor_files import open_tensors, save_tensors
+from qingtan.glm.prefix_tensors import PEFT_TENSOR, chatglm_name, peft_shape, read_stored_prefix
+from qingtan.glm.tensor_files import save_tensors
 
 # A layout's marker among the files.
 _MARKERS = {"chatglm": CONFIG_FILE, "peft": ADAPTER_CONFIG_FILE}
-_STEM = "prefix_encoder."
-_PEFT_TENSOR = "prompt_embeddings"
 
 
 class PrefixEncoder(nn.Module):
@@ -127,7 +126,7 @@ def write_prefix(
     _check_layout(layout)
     if layout == "peft":
         write_json(folder / ADAPTER_CONFIG_FILE, _peft_config(encoder, base))
-        tensors, stem = {_PEFT_TENSOR: encoder.rows()}, ADAPTER_STEMS[0]
+        tensors, stem = {PEFT_TENSOR: encoder.rows()}, ADAPTER_STEMS[0]
     else:
         write_json(
             folder / CONFIG_FILE,
@@ -139,7 +138,7 @@ def write_prefix(
             },
         )
         state = encoder.state_dict()
-        tensors = {f"transformer.{_stored_name(name)}": tensor for name, tensor in state.items()}
+        tensors = {f"transformer.{chatglm_name(name)}": tensor for name, tensor in state.items()}
         stem = "model"
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_tensors(plain, folder / f"{stem}.safetensors")
@@ -160,33 +159,19 @@ def load_prefix(config: GLMConfig, folder: str | Path, allow_pickle: bool = Fals
         UserError: the prefix is of a model with another shape, or a file or tensor is missing,
             damaged, or unknown; the message names the file and the field or tensor.
     """
-    folder = Path(folder)
-    if (folder / ADAPTER_CONFIG_FILE).exists():
-        length, projection = _read_peft_config(config, folder / ADAPTER_CONFIG_FILE), False
-        stored, _ = open_tensors(folder, allow_pickle, ADAPTER_STEMS)
-        names = {_PEFT_TENSOR: "embedding.weight"}
-    else:
-        length, projection = _read_chatglm_config(config, folder / CONFIG_FILE)
-        every, _ = open_tensors(folder, allow_pickle)
-        short = {name.removeprefix("transformer."): tensor for name, tensor in every.items()}
-        stored = {name: tensor for name, tensor in short.items() if name.startswith(_STEM)}
-        names = {}
+    stored = read_stored_prefix(config, Path(folder), torch_opener(allow_pickle))
     # Drawing what is about to be replaced must not change what else is drawn.
     with torch.random.fork_rng(devices=[]):
-        encoder = PrefixEncoder(config, length, projection)
-    names = names or {_stored_name(name): name for name in encoder.state_dict()}
-    _fill(encoder, names, stored, folder)
+        encoder = PrefixEncoder(config, stored.length, stored.has_projection)
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            parameter.copy_(torch.from_numpy(stored.tensors[name]))
     return encoder.eval()
 
 
 def _check_layout(layout: str) -> None:
     if layout not in _MARKERS:
         raise UserError(f"layout {layout!r} is none of {', '.join(_MARKERS)}")
-
-
-def _stored_name(name: str) -> str:
-    """Return ChatGLM's name of one of our parameters, without `transformer.`."""
-    return _STEM + name.replace("projection.", "trans.")
 
 
 def _peft_config(encoder: PrefixEncoder, base: str) -> dict[str, Any]:
@@ -196,78 +181,8 @@ def _peft_config(encoder: PrefixEncoder, base: str) -> dict[str, Any]:
         "base_model_name_or_path": base,
         "inference_mode": True,
         "num_virtual_tokens": encoder.length,
-        **_peft_shape(encoder.config),
+        **peft_shape(encoder.config),
         "num_transformer_submodules": 1,
         "encoder_hidden_size": encoder.config.hidden_size,
         "prefix_projection": False,
     }
-
-
-def _peft_shape(config: GLMConfig) -> dict[str, int]:
-    """Return a model's shape as PEFT sees it: of a token's keys in a layer."""
-    return {
-        "token_dim": config.num_key_value_heads * config.head_dim,
-        "num_attention_heads": config.num_key_value_heads,
-        "num_layers": config.num_hidden_layers,
-    }
-
-
-def _read_peft_config(config: GLMConfig, path: Path) -> int:
-    """Return the number of virtual tokens; a projection's result is what PEFT stores."""
-    values = read_json(path)
-    if values.get("peft_type") != "PREFIX_TUNING":
-        raise UserError(f"{path}: peft_type is {values.get('peft_type')!r}, not 'PREFIX_TUNING'")
-    if values.get("num_transformer_submodules") not in (None, 1):
-        raise UserError(
-            f"{path}: num_transformer_submodules is {values['num_transformer_submodules']!r}; "
-            "the model has 1"
-        )
-    _check_shape(values, _peft_shape(config), path)
-    return _read_length(values, "num_virtual_tokens", path)
-
-
-def _read_chatglm_config(config: GLMConfig, path: Path) -> tuple[int, bool]:
-    """Return the number of virtual tokens, and whether there is a projection."""
-    values = read_json(path)
-    length = _read_length(values, "pre_seq_len", path)
-    if not values.get("multi_query_attention"):
-        values["multi_query_group_num"] = values.get("num_attention_heads")
-    ours = config.to_chatglm()
-    fields = ("num_layers", "hidden_size", "multi_query_group_num", "kv_channels")
-    _check_shape(values, {field: ours[field] for field in fields}, path)
-    return length, bool(values.get("prefix_projection"))
-
-
-def _read_length(values: Mapping[str, Any], field: str, path: Path) -> int:
-    length = values.get(field)
-    if type(length) is not int or length < 1:
-        raise UserError(f"{path}: {field} is {length!r}; a prefix has 1 token or more")
-    return length
-
-
-def _check_shape(values: Mapping[str, Any], ours: Mapping[str, int], path: Path) -> None:
-    for field, value in ours.items():
-        if values.get(field) != value:
-            raise UserError(
-                f"{path}: {field} is {values.get(field)!r}, and the model's is {value}; the "
-                "prefix belongs to another model"
-            )
-
-
-def _fill(
-    encoder: PrefixEncoder, names: Mapping[str, str], stored: Mapping[str, Tensor], folder: Path
-) -> None:
-    """Copy the stored tensors into the parameters that `names` maps them to."""
-    if extra := sorted(stored.keys() - names.keys()):
-        raise UserError(f"{folder}: tensor {extra[0]} is not known")
-    parameters = dict(encoder.named_parameters())
-    for name, ours in names.items():
-        if name not in stored:
-            raise UserError(f"{folder}: tensor {name} is missing")
-        if stored[name].shape != parameters[ours].shape:
-            raise UserError(
-                f"{folder}: tensor {name} has shape {list(stored[name].shape)}, and the model "
-                f"asks for {list(parameters[ours].shape)}"
-            )
-        with torch.no_grad():
-            parameters[ours].copy_(stored[name])

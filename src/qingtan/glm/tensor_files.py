@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qingtan.errors import UserError
-from qingtan.files import read_json, write_json
+from qingtan.files import write_json
+from qingtan.glm.stored import list_files
 
 
 def open_tensors(
@@ -27,7 +28,7 @@ def open_tensors(
         (stems[0], "safetensors", _map_safetensors),
         (stems[1], "bin", _read_pickle),
     ):
-        files = _list_files(folder, f"{stem}.{suffix}")
+        files = list_files(folder, f"{stem}.{suffix}")
         if files and (suffix == "safetensors" or allow_pickle):
             found = {file: read(file) for file in files}
             stored = {name: tensor for part in found.values() for name, tensor in part.items()}
@@ -93,20 +94,6 @@ def save_shards(tensors: dict[str, Tensor], folder: Path, max_shard_bytes: int) 
         weight_map.update(dict.fromkeys(shard, file))
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     write_json(folder / "model.safetensors.index.json", index)
-
-
-def _list_files(folder: Path, name: str) -> list[Path]:
-    index = folder / f"{name}.index.json"
-    if index.exists():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise UserError(f"{index}: holds no weight_map")
-        names = sorted({str(file) for file in weight_map.values()})
-        for file in names:
-            if Path(file).name != file or Path(file).suffix != Path(name).suffix:
-                raise UserError(f"{index}: names {file!r}, which is no such file of this folder")
-        return [folder / file for file in names]
-    return [folder / name] if (folder / name).exists() else []
 
 
 def _map_safetensors(path: Path) -> dict[str, Tensor]:

@@ -152,6 +152,11 @@ class StreamDecoder:
         return text
 
 
+def load_tokenizer(folder: str | Path) -> GLMTokenizer:
+    """Read a checkpoint's `tokenizer.model`."""
+    return GLMTokenizer.from_file(Path(folder) / TOKENIZER_FILE)
+
+
 def train_tokenizer(
     texts: Iterable[str], vocab_size: int, path: str | Path, threads: int | None = None
 ) -> None:
