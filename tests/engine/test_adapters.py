@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from adapters import ADAPTERS, save_adapters
-from qingtan.engine.engine import Delta, Engine, Event, Finished
+from qingtan.engine.engine import Engine
+from qingtan.engine.events import Delta, Event, Finished
 from qingtan.engine.runner import Chunk
 from qingtan.engine.sampling import SamplingParams
 from qingtan.engine.torch_runner import TorchRunner
@@ -22,6 +23,8 @@ from qingtan.glm.model import GLM
 from qingtan.glm.prefix import load_prefix
 from qingtan.glm.tokenizer import GLMTokenizer
 from scripted import ScriptedRunner
+
+from .sequences import Blocks, Sequence
 
 NAMES = (None, *ADAPTERS)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -91,7 +94,7 @@ def test_concurrent_requests_say_what_each_says_alone(
     queues: list[queue.Queue[Event]] = []
     for prompt, name in asked:
         queues.append(queue.Queue())
-        engine.submit(prompt, params, (), queues[-1].put, adapter=name)
+        engine.generate(prompt, params, (), [queues[-1].put], adapter=name)
     for (prompt, name), events in zip(asked, queues, strict=True):
         tokens: list[int] = []
         while isinstance(event := events.get(timeout=30), Delta):
@@ -103,44 +106,74 @@ def test_concurrent_requests_say_what_each_says_alone(
     engine.close()
 
 
-def test_slots_are_used_again_by_other_adapters(
+def test_blocks_are_used_again_by_other_adapters(
     runner: TorchRunner, alone: dict[str | None, Alone]
 ) -> None:
-    """Chunks of every length; a slot's next sequence has another prefix, or none."""
+    """Chunks of every length in one step; a block's next sequence has another prefix, or none."""
     known = prompts(8)
+    free = Blocks(runner)
+    del free.free[40:]
     for turn in range(len(NAMES)):
-        names = [NAMES[(slot + turn) % len(NAMES)] for slot in range(8)]
+        names = [NAMES[(i + turn) % len(NAMES)] for i in range(8)]
+        sequences = [
+            Sequence(prompt, free, name, runner.prefix_tokens(name))
+            for prompt, name in zip(known, names, strict=True)
+        ]
         for part in range(3):
-            batch, ends = [], []
-            for slot in reversed(range(8)):
-                size = len(known[slot]) // 3
-                start, end = part * size, len(known[slot]) if part == 2 else (part + 1) * size
-                batch.append(Chunk(slot, start, known[slot][start:end], names[slot]))
-                ends.append(end)
-            for chunk, end, row in zip(batch, ends, runner.forward(batch), strict=True):
-                expected = alone[chunk.adapter].logits(known[chunk.slot][:end])
+            sizes = [len(prompt) // 3 for prompt in known]
+            if part == 2:
+                sizes = [len(prompt) - 2 * size for prompt, size in zip(known, sizes, strict=True)]
+            pairs = list(zip(sequences, sizes, strict=True))[::-1]
+            result = runner.forward([sequence.chunk(size) for sequence, size in pairs])
+            for (sequence, _), row in zip(pairs, result.logits, strict=True):
+                expected = alone[sequence.adapter].logits(sequence.tokens[: sequence.seen])
                 np.testing.assert_allclose(row, expected, **CLOSE)
+        for sequence in sequences:
+            sequence.release()
+
+
+def test_sequences_of_one_adapter_share_blocks_with_its_prefix(
+    runner: TorchRunner, alone: dict[str | None, Alone]
+) -> None:
+    size = runner.block_tokens
+    known = np.random.default_rng(8).integers(3, 480, 2 * size).tolist()
+    first = Sequence(known, Blocks(runner), "prefix", runner.prefix_tokens("prefix"))
+    runner.forward([first.chunk(size)])
+    # The first block holds the prefix and the tokens that fit after it.
+    shared = size - first.first
+    tokens = [*known[:shared], *range(100, 112)]
+    second = replace(first, tokens=tokens, seen=shared, blocks=first.blocks[:1])
+    result = runner.forward([second.chunk(12), first.chunk(2)])
+    np.testing.assert_allclose(result.logits[0], alone["prefix"].logits(tokens), **CLOSE)
+    expected = alone["prefix"].logits(known[: size + 2])
+    np.testing.assert_allclose(result.logits[1], expected, **CLOSE)
 
 
 def test_a_prefix_takes_nothing_of_the_context(
     runner: TorchRunner, alone: dict[str | None, Alone]
 ) -> None:
     tokens = np.random.default_rng(7).integers(3, 480, runner.context).tolist()
-    batch = [Chunk(0, 0, tokens[:-1], "prefix"), Chunk(1, 0, tokens[:-1])]
-    runner.forward(batch)
-    batch = [replace(c, start=len(tokens) - 1, tokens=tokens[-1:]) for c in batch]
-    for chunk, row in zip(batch, runner.forward(batch), strict=True):
-        np.testing.assert_allclose(row, alone[chunk.adapter].logits(tokens), **CLOSE)
+    free = Blocks(runner)
+    sequences = [
+        Sequence(tokens, free, name, runner.prefix_tokens(name)) for name in ("prefix", None)
+    ]
+    assert [sequence.first for sequence in sequences] == [5, 0]
+    runner.forward([sequence.chunk(len(tokens) - 1, logits=0) for sequence in sequences])
+    result = runner.forward([sequence.chunk(1) for sequence in sequences])
+    for sequence, row in zip(sequences, result.logits, strict=True):
+        np.testing.assert_allclose(row, alone[sequence.adapter].logits(tokens), **CLOSE)
 
 
 def test_a_prefix_takes_its_part_of_the_memory(
     tiny_checkpoint: Path, folders: dict[str, Path]
 ) -> None:
+    """The least that a cache has room for is one context, with the prefix before it."""
     model = load_model(tiny_checkpoint)
-    slot_bytes = 2 * 2 * 2 * 16 * 4 * 1024
-    assert TorchRunner(model, cache_bytes=2 * slot_bytes).slots == 2
+    assert TorchRunner(model, cache_bytes=1, block_tokens=8).blocks == 1024 / 8
     adapters = {"prefix": folders["prefix"]}
-    assert TorchRunner(model, cache_bytes=2 * slot_bytes, adapters=adapters).slots == 1
+    assert (
+        TorchRunner(model, cache_bytes=1, block_tokens=8, adapters=adapters).blocks == 1024 / 8 + 1
+    )
 
 
 def test_a_model_without_adapters_is_left_as_it_is(
@@ -149,13 +182,15 @@ def test_a_model_without_adapters_is_left_as_it_is(
     """An adapter that its owner has put into it and switched on answers."""
     model = load_model(tiny_checkpoint)
     load_lora(model, "own", folders["law"])
-    [row] = TorchRunner(model).forward([Chunk(0, 0, [5, 6, 7])])
+    [row] = TorchRunner(model).forward([Chunk([5, 6, 7], 0, [0])]).logits
     np.testing.assert_allclose(row, alone["law"].logits([5, 6, 7]), **CLOSE)
 
 
 @pytest.fixture
 def scripted(tiny_tokenizer: GLMTokenizer) -> Iterator[Engine]:
-    engine = Engine(ScriptedRunner(lambda tokens: 5, adapters=("law", "poems")), tiny_tokenizer)
+    engine = Engine(
+        ScriptedRunner(lambda tokens: 5, adapters=("law", "poems")), tiny_tokenizer, lookup=False
+    )
     yield engine
     engine.close()
 
@@ -163,7 +198,7 @@ def scripted(tiny_tokenizer: GLMTokenizer) -> Iterator[Engine]:
 def test_chunks_carry_their_requests_adapter(scripted: Engine) -> None:
     events: queue.Queue[Event] = queue.Queue()
     params = SamplingParams(max_tokens=3)
-    generation = scripted.submit([1, 2], params, (), events.put, adapter="poems")
+    (generation,) = scripted.generate([1, 2], params, (), [events.put], adapter="poems")
     assert generation.adapter == "poems"
     assert scripted.wait_idle(10)
     assert isinstance(scripted.runner, ScriptedRunner)
@@ -174,10 +209,10 @@ def test_an_unknown_adapter_is_named_beside_the_known_ones(
     scripted: Engine, tiny_tokenizer: GLMTokenizer
 ) -> None:
     with pytest.raises(UserError, match=r"adapter: .*'lore'.*'law', 'poems'"):
-        scripted.submit([1], SamplingParams(), (), print, adapter="lore")
+        scripted.generate([1], SamplingParams(), (), [print], adapter="lore")
     engine = Engine(ScriptedRunner(lambda tokens: 5), tiny_tokenizer)
     with pytest.raises(UserError, match=r"'law'.*without adapters"):
-        engine.submit([1], SamplingParams(), (), print, adapter="law")
+        engine.generate([1], SamplingParams(), (), [print], adapter="law")
     engine.close()
 
 

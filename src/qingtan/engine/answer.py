@@ -1,21 +1,35 @@
 """From an engine's events to an answer, whole or in pieces."""
 
 import queue
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from qingtan.engine.engine import Delta, Event, Failed, Generation, OnEvent, Reason, Usage
+from qingtan.engine.events import (
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    OnEvent,
+    Reason,
+    TokenLogprob,
+    Usage,
+)
+from qingtan.engine.requests import Generation, Work
 from qingtan.glm.conversation import Reply
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of a generation: all that was said, why it ended, and what it took."""
+    """The end of a generation: all that was said, why it ended, and what it took.
+
+    `logprobs`, where they were asked for, are those of all tokens, the format's among them.
+    """
 
     reply: Reply
     reason: Reason
     usage: Usage
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 Progress = Delta | Answer | Failed
@@ -54,9 +68,11 @@ def listener(splitter: Splitter, on_progress: OnProgress) -> OnEvent:
     The last call has an `Answer` or a `Failed`.
     """
 
+    logprobs: list[TokenLogprob] = []
+
     def on_event(event: Event) -> None:
         try:
-            told = _translate(event, splitter)
+            told = _translate(event, splitter, logprobs)
         except Exception as error:  # whoever waits for the end must hear of one
             told = [Failed(error)]
         for progress in told:
@@ -65,13 +81,38 @@ def listener(splitter: Splitter, on_progress: OnProgress) -> OnEvent:
     return on_event
 
 
-def _translate(event: Event, splitter: Splitter) -> list[Progress]:
+def _translate(event: Event, splitter: Splitter, logprobs: list[TokenLogprob]) -> list[Progress]:
     if isinstance(event, Delta):
-        return [Delta(splitter.feed(event.text), event.tokens)]
-    if isinstance(event, Failed):
-        return [event]
-    rest, reply = splitter.finish()
-    return [Delta(rest), Answer(reply, event.reason, event.usage)]
+        logprobs.extend(event.logprobs)
+        return [replace(event, text=splitter.feed(event.text))]
+    if isinstance(event, Finished):
+        rest, reply = splitter.finish()
+        return [Delta(rest), Answer(reply, event.reason, event.usage, tuple(logprobs))]
+    return [event] if isinstance(event, Failed) else []
+
+
+def outcomes(
+    start: Callable[[Sequence[int], OnEvent], Work], prompts: Sequence[Sequence[int]]
+) -> list[Event]:
+    """Start a request of one event, its end, for each prompt, and wait for them.
+
+    Raises:
+        Exception: what `start` raises, and what a request failed with.
+    """
+    events: list[queue.SimpleQueue[Event]] = []
+    started: list[Work] = []
+    try:
+        for prompt in prompts:
+            events.append(queue.SimpleQueue())
+            started.append(start(prompt, events[-1].put))
+        ends = [each.get() for each in events]
+    finally:
+        for work in started:
+            work.cancel()
+    for end in ends:
+        if isinstance(end, Failed):
+            raise end.error
+    return ends
 
 
 def pieces(start: Callable[[OnProgress], Generation]) -> Generator[str, None, Answer]:
