@@ -73,7 +73,7 @@ def scripted_server(tiny_tokenizer: GLMTokenizer) -> Iterator[Callable[[NextToke
         def start(next_token: NextToken) -> Served:
             runner = ScriptedRunner(next_token)
             stack.callback(runner.gate.set)
-            model = ChatGLM(Engine(runner, tiny_tokenizer, max_waiting=1))
+            model = ChatGLM(Engine(runner, tiny_tokenizer, max_running=2, max_waiting=1))
             served = stack.enter_context(serve(model))
             stack.callback(runner.gate.set)
             return served

@@ -18,7 +18,8 @@ from server.conftest import Served
 
 @pytest.fixture
 def model(tiny_tokenizer: GLMTokenizer) -> ChatGLM:
-    return ChatGLM(Engine(ScriptedRunner(answers(tiny_tokenizer, "你好")), tiny_tokenizer))
+    runner = ScriptedRunner(answers(tiny_tokenizer, "你好"))
+    return ChatGLM(Engine(runner, tiny_tokenizer, max_running=2))
 
 
 def client_of(model: ChatGLM, static_folder: Path) -> TestClient:

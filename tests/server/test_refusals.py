@@ -45,12 +45,20 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"seed": 2**63}, "seed"),
         ({"stop": ""}, "stop[0]"),
         ({"stop": ["x"] * 17}, "stop"),
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"n": 0}, "n"),
+        ({"n": 17}, "n"),
+        ({"best_of": 2}, "best_of"),
+        ({"min_p": 1.5}, "min_p"),
+        ({"logprobs": 3}, "logprobs"),
         ({"top_logprobs": 3}, "top_logprobs"),
-        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": {"5": 100.5}}, "logit_bias.5"),
+        ({"logit_bias": {"好": 1}}, "logit_bias.好"),
+        ({"logit_bias": {"50000": 1}}, "logit_bias"),
+        ({"priority": 0.5}, "priority"),
+        ({"user": "x" * 257}, "user"),
         ({"audio": {"voice": "x"}}, "audio"),
-        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"web_search_options": {}}, "web_search_options"),
@@ -64,6 +72,28 @@ def test_the_field_is_named(tiny_server: Served, changes: dict[str, Any], param:
     assert error["param"] == param
     assert error["type"] == "invalid_request_error"
     assert param in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n": 17}, "less than or equal to 16"),
+        ({"logprobs": True, "top_logprobs": 21}, "less than or equal to 20"),
+        ({"logit_bias": {"5": -101}}, "greater than or equal to -100"),
+        ({"logit_bias": {"50000": 1}}, "there is no token 50000"),
+        ({"top_logprobs": 2}, "logprobs: true"),
+        ({"guided_json": {}}, "use structured_outputs.json"),
+        ({"guided_regex": "x"}, "use structured_outputs.regex"),
+        ({"guided_choice": ["x"]}, "use structured_outputs.choice"),
+        ({"guided_grammar": "x"}, "use structured_outputs.grammar"),
+        ({"functions": []}, "use tools"),
+    ],
+)
+def test_the_message_says_what_is_taken(
+    tiny_server: Served, changes: dict[str, Any], message: str
+) -> None:
+    body = {"model": "tiny", "messages": HELLO} | changes
+    assert message in error_of(tiny_server.post(CHAT, body), 400)["message"]
 
 
 @pytest.mark.parametrize("prompt", [5, ["a", "b"], [], [[1, 2]]])

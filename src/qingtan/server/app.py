@@ -1,7 +1,8 @@
 """The server's application: the OpenAI API, and the console's page."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp
 
 from qingtan.chat import ChatGLM
+from qingtan.engine.requests import Generation
 from qingtan.errors import UserError
-from qingtan.server.answers import ChatForm, Form, TextForm
+from qingtan.server.answers import ChatForm, Form, TextForm, Tokens
+from qingtan.server.embeddings import Embedder, EmbeddingBody
 from qingtan.server.errors import ApiError, install_error_handlers
 from qingtan.server.guard import LOOPBACK_HOSTS, Guard
-from qingtan.server.progress import EventStream, Live, begin, finish
+from qingtan.server.progress import EventStream, begin, finish
 from qingtan.server.schemas import MAX_BODY_BYTES, ChatBody, CompletionBody
 
+Start = Callable[..., list[Generation]]
 STATIC_FOLDER = Path(__file__).parent / "static"
 _NO_CONSOLE = """<!doctype html><meta charset="utf-8"><title>清谈 Qingtan</title>
 <p>The console is not built: run <code>npm ci &amp;&amp; npm run build</code> in
@@ -78,7 +82,7 @@ def _health(model: ChatGLM) -> APIRouter:
             "status": "closed" if engine.closed else "ok",
             "running": engine.running,
             "waiting": engine.waiting,
-            "slots": engine.runner.slots,
+            "slots": engine.max_running,
         }
         return JSONResponse(state, 503 if engine.closed else 200)
 
@@ -88,6 +92,7 @@ def _health(model: ChatGLM) -> APIRouter:
 def _api(model: ChatGLM, name: str) -> APIRouter:
     router = APIRouter()
     cards = _cards(name, model.engine.runner.adapters)
+    embedder = Embedder(model)
 
     def adapter_of(asked: str) -> str | None:
         """Return the adapter that a model's name means; None for the model itself."""
@@ -108,34 +113,53 @@ def _api(model: ChatGLM, name: str) -> APIRouter:
     @router.post("/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
         """Answer a conversation, with text or with calls of tools."""
-        adapter, tools = adapter_of(body.model), body.offered_tools()
-        live = await begin(
-            lambda listen: model.start_chat(
-                body.conversation(), listen, tools=tools, adapter=adapter, **body.sampling()
-            )
+        start = partial(
+            model.start_chat,
+            body.conversation(),
+            tools=body.offered_tools(),
+            adapter=adapter_of(body.model),
         )
-        return await _respond(live, ChatForm(body.model), body, request)
+        form = ChatForm(body.model, _tokens(model, body))
+        return await _respond(start, form, body, request)
 
     @router.post("/completions")
     async def complete(body: CompletionBody, request: Request) -> Response:
         """Continue a text, or fill a blank in it."""
-        adapter, suffix = adapter_of(body.model), body.suffix
-        live = await begin(
-            lambda listen: model.start_generate(
-                body.prompt, listen, suffix=suffix, adapter=adapter, **body.sampling()
-            )
+        start = partial(
+            model.start_generate, body.prompt, suffix=body.suffix, adapter=adapter_of(body.model)
         )
-        return await _respond(live, TextForm(body.model), body, request)
+        # Only at the start of a text is the space before it the tokenizer's.
+        trim = str if body.prompt else _without_space
+        form = TextForm(body.model, _tokens(model, body, trim))
+        return await _respond(start, form, body, request)
+
+    @router.post("/embeddings")
+    async def embed(body: EmbeddingBody, request: Request) -> Response:
+        """Return a vector of length 1 for each text."""
+        return await embedder.answer(body, adapter_of(body.model), request)
 
     return router
 
 
 async def _respond(
-    live: Live, form: Form, body: ChatBody | CompletionBody, request: Request
+    start: Start, form: Form, body: ChatBody | CompletionBody, request: Request
 ) -> Response:
+    live = await begin(
+        lambda listeners: body.start(lambda options: start(listeners, **options)), body.n
+    )
     if body.stream:
         return EventStream(live, form, body.stream_options.include_usage)
     return JSONResponse(form.whole(await finish(live, request)))
+
+
+def _tokens(
+    model: ChatGLM, body: ChatBody | CompletionBody, trim: Callable[[str], str] = str.lstrip
+) -> Tokens:
+    return Tokens(model.engine.tokenizer, 0 if body.reported() is None else body.n, trim)
+
+
+def _without_space(text: str) -> str:
+    return text.removeprefix(" ")
 
 
 def _cards(name: str, adapters: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -8,12 +8,21 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from qingtan.engine.engine import ContextExceeded, EngineClosed
+from qingtan.engine.events import ContextExceeded, EngineClosed
 from qingtan.engine.scheduler import QueueFull
 from qingtan.errors import UserError
 
 # Seconds that a client is told to wait when the queue is full.
 RETRY_AFTER = 1
+# What older clients call it, and what it is called now.
+_INSTEAD = {
+    "guided_json": "structured_outputs.json",
+    "guided_regex": "structured_outputs.regex",
+    "guided_choice": "structured_outputs.choice",
+    "guided_grammar": "structured_outputs.grammar",
+    "functions": "tools",
+    "function_call": "tool_choice",
+}
 
 
 class ApiError(Exception):
@@ -103,7 +112,9 @@ def _of_http(error: HTTPException) -> ApiError:
 def _of_validation(problems: Sequence[Any]) -> ApiError:
     """Tell of the first problem: the others often follow from it."""
     problem = problems[0]
-    field = _field_name(problem["loc"])
+    # Of fields that do not go together, the error names the one to change.
+    named = problem["ctx"]["field"] if problem["type"] == "conflict" else None
+    field = named or _field_name(problem["loc"])
     if problem["type"] == "json_invalid":
         message = f"the body is not JSON: {problem['ctx']['error']}"
         return ApiError(400, message, code="invalid_json")
@@ -111,14 +122,18 @@ def _of_validation(problems: Sequence[Any]) -> ApiError:
         message = "send a JSON object, with Content-Type: application/json"
         return ApiError(400, message, code="invalid_body")
     if problem["type"] == "extra_forbidden":
+        instead = _INSTEAD.get(field)
         message = f"{field}: this parameter is not supported"
+        message += f"; use {instead}" if instead else ""
         return ApiError(400, message, param=field, code="unsupported_parameter")
     return ApiError(400, f"{field}: {problem['msg']}", param=field, code="invalid_value")
 
 
 def _field_name(location: Sequence[str | int]) -> str:
     """("body", "messages", 0, "role") → "messages[0].role"."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])
+    # Pydantic says "[key]" after a key that is itself wrong.
+    path = location[1:-1] if location[-1] == "[key]" else location[1:]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return "".join(parts).removeprefix(".")
 
 
