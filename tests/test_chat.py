@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from qingtan import ChatGLM
-from qingtan.engine.engine import ContextExceeded, Engine, EngineClosed
+from qingtan.engine.engine import Engine
+from qingtan.engine.events import ContextExceeded, EngineClosed
 from qingtan.errors import UserError
 from qingtan.glm.conversation import ToolCall
 from qingtan.glm.tokenizer import GLMTokenizer
@@ -127,7 +128,7 @@ def test_defaults_come_from_the_checkpoint(model: ChatGLM, tiny_checkpoint: Path
         path.write_text(kept, encoding="utf-8")
 
 
-def test_what_cannot_be_used_is_said(model: ChatGLM, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_said(model: ChatGLM, tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="temperature"):
         model.chat("你好", temperature=3)
     with pytest.raises(UserError, match=r"messages\[0\].role"):
@@ -138,8 +139,11 @@ def test_what_cannot_be_used_is_said(model: ChatGLM, tmp_path: Path) -> None:
         model.generate("天" * 1_000_000)
     with pytest.raises(UserError, match="no-such-model"):
         ChatGLM.from_pretrained("no-such-model")
-    with pytest.raises(UserError, match="dtype"):
-        ChatGLM.from_pretrained(tmp_path, dtype="int3")
+    with pytest.raises(UserError, match=r"config\.json: no such file"):
+        ChatGLM.from_pretrained(tmp_path)
+    for engine in ("native", "torch"):
+        with pytest.raises(UserError, match="int3"):
+            ChatGLM.from_pretrained(tiny_checkpoint, engine=engine, dtype="int3")
 
 
 def test_closing_and_forgetting_end_the_engine(tiny_tokenizer: GLMTokenizer) -> None:

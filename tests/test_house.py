@@ -12,6 +12,7 @@ FLOORS = {
     "i18n": 0,
     "files": 0,
     "recipe": 0,
+    "native": 0,
     "glm": 1,
     "prompts": 1,
     "provenance": 1,

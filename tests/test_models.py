@@ -11,9 +11,11 @@ from qingtan import ChatGLM
 from qingtan.evaluation.results import Results
 from qingtan.files import read_json
 from qingtan.glm.catalogue import built_in_models, find_model
-from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+from qingtan.glm.checkpoint import load_model
 from qingtan.glm.conversation import encode_prompt
 from qingtan.glm.digests import digest_weights
+from qingtan.glm.layouts import load_config
+from qingtan.glm.tokenizer import load_tokenizer
 from qingtan.provenance import UNKNOWN_LICENCE, Provenance
 
 # Not for what we ship: non-commercial, no derivatives, unclear.

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from qingtan.glm.checkpoint import load_model, load_tokenizer, save_model
+from qingtan.glm.checkpoint import load_model, save_model
+from qingtan.glm.tokenizer import load_tokenizer
 from serving import serve
 
 ROOT = Path(__file__).parents[1]

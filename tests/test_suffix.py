@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from qingtan import ChatGLM
 from qingtan.engine.blank import encode_blank
-from qingtan.engine.engine import ContextExceeded, Engine
+from qingtan.engine.engine import Engine
+from qingtan.engine.events import ContextExceeded
 from qingtan.glm.tokenizer import GLMTokenizer
 from scripted import NextToken, ScriptedRunner
 from texts import TEXT

@@ -23,7 +23,7 @@ SAMPLED = replace(TASK, decoding="default", max_tokens=20)
 
 @pytest.fixture(scope="module")
 def model(tiny_checkpoint: Path) -> Iterator[ChatGLM]:
-    with ChatGLM.from_pretrained(tiny_checkpoint, slots=3) as model:
+    with ChatGLM.from_pretrained(tiny_checkpoint, max_running=3) as model:
         yield model
 
 
@@ -66,9 +66,9 @@ def test_what_does_not_fit_gets_no_answer(tmp_path: Path, tiny_tokenizer: GLMTok
 
 
 def test_all_are_asked_though_few_may_wait(tiny_tokenizer: GLMTokenizer) -> None:
-    runner = ScriptedRunner(answers(tiny_tokenizer, "你好"), slots=3)
+    runner = ScriptedRunner(answers(tiny_tokenizer, "你好"))
     questions = [Question.of(TASK, item, 0.8, 0) for item in ITEMS]
-    with ChatGLM(Engine(runner, tiny_tokenizer, max_waiting=1)) as model:
+    with ChatGLM(Engine(runner, tiny_tokenizer, max_running=3, max_waiting=1)) as model:
         assert {each.id for each in ask_all(model, questions)} == {item["id"] for item in ITEMS}
 
 
@@ -77,7 +77,7 @@ def test_neither_slots_nor_order_nor_others_change_an_answer(
     tmp_path: Path, model: ChatGLM, tiny_checkpoint: Path, task: Task
 ) -> None:
     first = answer_task(model, task, ITEMS, tmp_path / "first", 5)
-    with ChatGLM.from_pretrained(tiny_checkpoint, slots=1) as other:
+    with ChatGLM.from_pretrained(tiny_checkpoint, max_running=1) as other:
         second = answer_task(other, task, ITEMS[::-1][:11], tmp_path / "second", 5)
     assert second == first[::-1][:11]
     assert len({each.answer for each in first}) > 1

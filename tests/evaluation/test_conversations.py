@@ -40,7 +40,7 @@ def test_without_room_a_question_stays_without_an_answer(tiny_tokenizer: GLMToke
 
 def test_the_seed_alone_decides_what_is_said(tiny_checkpoint: Path) -> None:
     def hold(slots: int, seed: int) -> list[str]:
-        with ChatGLM.from_pretrained(tiny_checkpoint, slots=slots, context=140) as model:
+        with ChatGLM.from_pretrained(tiny_checkpoint, max_running=slots, context=140) as model:
             held = hold_conversations(model, seed)
         return [m["content"] for conversation in held for m in conversation.messages]
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from qingtan.corpus import Corpus
-from qingtan.glm.checkpoint import load_config, save_model
+from qingtan.glm.checkpoint import save_model
 from qingtan.glm.config import GLMConfig
+from qingtan.glm.layouts import load_config
 from qingtan.glm.model import GLM, initialize
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.provenance import Provenance, Step, merge

@@ -10,11 +10,11 @@ from transformers import GlmForCausalLM
 
 from qingtan.corpus import Corpus
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import load_model, load_tokenizer, save_model
+from qingtan.glm.checkpoint import load_model, save_model
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import encode_prompt, parse_reply, stop_ids
 from qingtan.glm.model import GLM, LAST
-from qingtan.glm.tokenizer import GLMTokenizer, train_tokenizer
+from qingtan.glm.tokenizer import GLMTokenizer, load_tokenizer, train_tokenizer
 from qingtan.provenance import Provenance
 from qingtan.training.evaluation import evaluate
 from qingtan.training.subject import Subject

@@ -9,6 +9,7 @@ from io import TextIOWrapper
 
 import typer
 
+from qingtan.cli.converting import convert
 from qingtan.cli.licences import check_licences, report_licences
 from qingtan.cli.making import build_corpus, distill_answers, distill_logits, export, train
 from qingtan.cli.measuring import evaluate
@@ -28,6 +29,7 @@ COMMANDS: Commands = {
     "distill": {"logits": distill_logits, "answers": distill_answers},
     "evaluate": evaluate,
     "export": export,
+    "convert": convert,
 }
 GROUP_HELP = {
     "distill": "Write down what a teacher knows, for a student to learn from.",
@@ -45,8 +47,23 @@ def main() -> None:
     try:
         _build(COMMANDS, tr("A Chinese language-model system.", "清谈：中文大语言模型系统。"))()
     except UserError as error:
-        print(tr("Error: ", "错误：") + str(error), file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "qingtan").partition(".")[0] == "qingtan":
+            raise
+        _fail(
+            tr(
+                f"this command needs the package {error.name}; install what all commands need: "
+                "make tools, or pip install 'qingtan[corpus,evaluate,train]'",
+                f"此命令需要软件包 {error.name}；请安装全部命令所需的软件包："
+                "make tools，或 pip install 'qingtan[corpus,evaluate,train]'",
+            )
+        )
+
+
+def _fail(message: str) -> None:
+    print(tr("Error: ", "错误：") + message, file=sys.stderr)
+    sys.exit(2)
 
 
 def _build(commands: Commands, help_text: str) -> typer.Typer:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +19,35 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Option(help="A built-in model's name, or a checkpoint's folder.")]
 Dtype = Annotated[
     str | None,
-    typer.Option(help="float32, bfloat16 or float16; as stored by default, small ones float32."),
+    typer.Option(
+        help="Of the weights: float32, bfloat16, int8 or int4 (torch: float16). By default as "
+        "stored, or float32 for small models and int8 for large ones."
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", help="native, the default on a CPU, or torch."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Of the native engine; one for each processor by default.")
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer.")]
 TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens of this mass.")]
 Adapter = Annotated[
     Path | None, typer.Option(help="A folder of a LoRA adapter or a P-Tuning v2 prefix to use.")
+]
+Draft = Annotated[
+    str | None,
+    typer.Option(
+        help="A smaller model with the same tokenizer, which guesses tokens for the model to "
+        "check: the same text, faster where they agree."
+    ),
+]
+Lookup = Annotated[
+    bool,
+    typer.Option(
+        "--lookup/--no-lookup", help="Guess likewise that a text goes on as it did before."
+    ),
 ]
 NamedAdapters = Annotated[
     list[str] | None,
@@ -42,6 +65,10 @@ def serve(
     port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
     device: Device = "cpu",
     dtype: Dtype = None,
+    engine: EngineOption = None,
+    threads: Threads = None,
+    draft: Draft = None,
+    lookup: Lookup = True,
     adapters: NamedAdapters = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
@@ -52,7 +79,16 @@ def serve(
 
     folders = _named_folders(adapters or ())
     with listen(host, port) as server_socket:
-        chat_model = _load(model, device, dtype, folders)
+        chat_model = _load(
+            model,
+            folders,
+            device=device,
+            dtype=dtype,
+            engine=engine,
+            threads=threads,
+            draft=draft,
+            lookup=lookup,
+        )
         name, url = _name_of(model), address(server_socket)
 
         def announce() -> None:
@@ -72,6 +108,10 @@ def chat(
     model: Model = "qingtan",
     device: Device = "cpu",
     dtype: Dtype = None,
+    engine: EngineOption = None,
+    threads: Threads = None,
+    draft: Draft = None,
+    lookup: Lookup = True,
     adapter: Adapter = None,
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
     max_tokens: MaxTokens = None,
@@ -84,7 +124,16 @@ def chat(
     /clear begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
     """
     adapter_name, adapters = _one_adapter(adapter)
-    with _load(model, device, dtype, adapters) as chat_model:
+    with _load(
+        model,
+        adapters,
+        device=device,
+        dtype=dtype,
+        engine=engine,
+        threads=threads,
+        draft=draft,
+        lookup=lookup,
+    ) as chat_model:
         beginning = [{"role": "system", "content": system}] if system else []
         messages = list(beginning)
         for question in _questions():
@@ -118,6 +167,10 @@ def generate(
     model: Model = "qingtan",
     device: Device = "cpu",
     dtype: Dtype = None,
+    engine: EngineOption = None,
+    threads: Threads = None,
+    draft: Draft = None,
+    lookup: Lookup = True,
     adapter: Adapter = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = None,
@@ -126,7 +179,16 @@ def generate(
 ) -> None:
     """Continue a text, or fill the blank between a text and its --suffix."""
     adapter_name, adapters = _one_adapter(adapter)
-    with _load(model, device, dtype, adapters) as chat_model:
+    with _load(
+        model,
+        adapters,
+        device=device,
+        dtype=dtype,
+        engine=engine,
+        threads=threads,
+        draft=draft,
+        lookup=lookup,
+    ) as chat_model:
         _show(
             chat_model.stream_generate(
                 prompt,
@@ -140,10 +202,10 @@ def generate(
         )
 
 
-def _load(model: str, device: str, dtype: str | None, adapters: Mapping[str, Path]) -> "ChatGLM":
+def _load(model: str, adapters: Mapping[str, Path], **options: Any) -> "ChatGLM":
     from qingtan.chat import ChatGLM
 
-    return ChatGLM.from_pretrained(model, device=device, dtype=dtype, adapters=adapters)
+    return ChatGLM.from_pretrained(model, adapters=adapters, **options)
 
 
 def _one_adapter(folder: Path | None) -> tuple[str | None, dict[str, Path]]:

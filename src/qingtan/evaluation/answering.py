@@ -14,7 +14,8 @@ from tqdm import tqdm
 from qingtan.chat import ChatGLM
 from qingtan.engine.answer import Answer as Ended
 from qingtan.engine.answer import Progress
-from qingtan.engine.engine import ContextExceeded, Failed, Generation
+from qingtan.engine.events import ContextExceeded, Failed
+from qingtan.engine.requests import Generation
 from qingtan.engine.scheduler import QueueFull
 from qingtan.errors import UserError
 from qingtan.evaluation.metrics.metric import Answer, Item
@@ -157,7 +158,7 @@ def ask_all(model: ChatGLM, questions: Sequence[Question]) -> Iterator[Answered]
         Exception: what a generation failed with. Then, and when the caller stops, those under way
             are cancelled.
     """
-    window = _WINDOW * model.engine.runner.slots
+    window = _WINDOW * model.engine.max_running
     ended: SimpleQueue[Answered | Failed] = SimpleQueue()
     running: dict[str, Generation] = {}
 
@@ -205,11 +206,11 @@ def _start(
     try:
         return model.start_chat(
             question.messages,
-            listen,
+            [listen],
             max_tokens=question.max_tokens,
             temperature=question.temperature,
             seed=question.seed,
-        )
+        )[0]
     except ContextExceeded:
         return Answered(**dict(question), answer="", ended=False, tokens=0, too_long=True)
     except QueueFull:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from qingtan.chat import ChatGLM
 from qingtan.engine.answer import last
-from qingtan.engine.engine import ContextExceeded
+from qingtan.engine.events import ContextExceeded
 from qingtan.evaluation.results import Conversation
 from qingtan.prompts import answers, texts
 

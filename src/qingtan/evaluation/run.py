@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from qingtan.chat import ChatGLM
 from qingtan.corpus.shards import Corpus
 from qingtan.engine.torch_runner import TorchRunner
@@ -34,6 +36,7 @@ from qingtan.evaluation.summary import print_results
 from qingtan.evaluation.task import Task
 from qingtan.evaluation.tasks.registry import choose_tasks
 from qingtan.glm.catalogue import find_model
+from qingtan.glm.checkpoint import load_model
 from qingtan.glm.digests import digest_weights
 from qingtan.i18n import tr
 from qingtan.provenance import Step
@@ -115,7 +118,8 @@ def evaluate(
     weights = digest_weights(checkpoint)
     with _load(checkpoint, settings) as chat_model:
         answers = AnswersFolder(folder, _depends_on(chat_model, weights, settings), force=force)
-        found = _Evaluation(chat_model, settings, answers).run(asked, corpus)
+        subject = _load_subject(checkpoint, chat_model)
+        found = _Evaluation(chat_model, subject, settings, answers).run(asked, corpus)
         seconds = time.monotonic() - begun
         results = _describe(str(model), weights, settings, chat_model, found, seconds)
     results.write(folder)
@@ -135,16 +139,20 @@ class _Found:
 
 
 class _Evaluation:
-    """The parts of an evaluation that need the model."""
+    """The parts of an evaluation that need the model.
 
-    def __init__(self, chat_model: ChatGLM, settings: Settings, answers: AnswersFolder) -> None:
+    Args:
+        chat_model: answers.
+        subject: the same model, whose likelihoods are measured.
+    """
+
+    def __init__(
+        self, chat_model: ChatGLM, subject: Subject, settings: Settings, answers: AnswersFolder
+    ) -> None:
         self._chat_model = chat_model
+        self._subject = subject
         self._settings = settings
         self._answers = answers
-        runner = chat_model.engine.runner
-        assert isinstance(runner, TorchRunner)  # ChatGLM.from_pretrained makes no other
-        # In evaluation mode already, so that measuring leaves it there.
-        self._subject = Subject(runner.model).eval()
 
     def run(self, asked: Sequence[_Asked], corpus: Corpus | None) -> _Found:
         """Ask and measure all."""
@@ -205,7 +213,9 @@ def _read_tasks(settings: Settings) -> list[_Asked]:
 
 
 def _load(checkpoint: Path, settings: Settings) -> ChatGLM:
-    chat_model = ChatGLM.from_pretrained(checkpoint, device=settings.device, slots=settings.slots)
+    chat_model = ChatGLM.from_pretrained(
+        checkpoint, device=settings.device, max_running=settings.slots
+    )
     # What the tasks that sample do by default; the greedy ones keep the penalty.
     chat_model.defaults = chat_model.sampling(
         temperature=settings.temperature,
@@ -213,6 +223,14 @@ def _load(checkpoint: Path, settings: Settings) -> ChatGLM:
         repetition_penalty=settings.repetition_penalty,
     )
     return chat_model
+
+
+def _load_subject(checkpoint: Path, chat_model: ChatGLM) -> Subject:
+    """Return the model for torch, in evaluation mode, so that measuring leaves it there."""
+    runner = chat_model.engine.runner
+    if isinstance(runner, TorchRunner):
+        return Subject(runner.model).eval()
+    return Subject(load_model(checkpoint, dtype=torch.float32)).eval()
 
 
 def _describe(

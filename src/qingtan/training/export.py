@@ -12,19 +12,14 @@ from qingtan.corpus.shards import Corpus
 from qingtan.engine.sampling import SamplingParams
 from qingtan.errors import UserError
 from qingtan.files import new_folder, read_json, write_json, write_text
-from qingtan.glm.checkpoint import (
-    CONFIG_FILE,
-    GENERATION_FILE,
-    load_model,
-    load_tokenizer,
-    write_model,
-)
+from qingtan.glm.checkpoint import load_model, write_model
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.digests import digest_weights
+from qingtan.glm.layouts import CONFIG_FILE, GENERATION_FILE
 from qingtan.glm.lora import merge_lora
 from qingtan.glm.lora_files import load_lora
 from qingtan.glm.model import GLM
-from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.glm.tokenizer import GLMTokenizer, load_tokenizer
 from qingtan.i18n import tr
 from qingtan.provenance import PROVENANCE_FILE, Provenance, Step
 from qingtan.training.card import BITS_PREFIX, CARD_FILES, render_card

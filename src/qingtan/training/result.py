@@ -8,7 +8,8 @@ from torch import Tensor
 
 from qingtan.corpus.shards import Corpus
 from qingtan.files import new_folder, write_text
-from qingtan.glm.checkpoint import CONFIG_FILE, load_config, write_model
+from qingtan.glm.checkpoint import write_model
+from qingtan.glm.layouts import CONFIG_FILE, load_config
 from qingtan.glm.lora_files import write_lora
 from qingtan.glm.prefix import write_prefix
 from qingtan.glm.tokenizer import GLMTokenizer

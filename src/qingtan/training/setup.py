@@ -8,13 +8,14 @@ import torch
 
 from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer, working_dtype
+from qingtan.glm.checkpoint import load_model, working_dtype
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.conversation import stop_ids
+from qingtan.glm.layouts import load_config
 from qingtan.glm.lora import LoRAConfig, add_lora
 from qingtan.glm.model import GLM, initialize
 from qingtan.glm.prefix import PrefixEncoder, init_prefix
-from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.glm.tokenizer import GLMTokenizer, load_tokenizer
 from qingtan.training.batches import BatchSource, PackedRows
 from qingtan.training.distillation.offline import LogitsDistillation
 from qingtan.training.distillation.teacher import TeacherDistillation, open_teacher

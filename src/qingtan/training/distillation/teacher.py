@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from qingtan.errors import UserError
-from qingtan.glm.checkpoint import load_config, load_model, load_tokenizer
+from qingtan.glm.checkpoint import load_model
 from qingtan.glm.config import GLMConfig
+from qingtan.glm.layouts import load_config
 from qingtan.glm.model import GLM
-from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.glm.tokenizer import GLMTokenizer, load_tokenizer
 from qingtan.training.batches import Batch
 from qingtan.training.distillation.divergences import grade
 from qingtan.training.distillation.hidden import HiddenMatching

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
-from qingtan.engine.engine import ContextExceeded, Delta, Engine, Event, Failed
+from qingtan.engine.engine import Engine
+from qingtan.engine.events import ContextExceeded, Delta, Event, Failed, Finished
+from qingtan.engine.open import RunnerOptions, open_runner
 from qingtan.engine.sampling import SamplingParams
-from qingtan.engine.torch_runner import TorchRunner
 from qingtan.errors import UserError
 from qingtan.files import read_json
 from qingtan.glm.catalogue import find_model
-from qingtan.glm.checkpoint import GENERATION_FILE, load_model, load_tokenizer, working_dtype
 from qingtan.glm.conversation import Message, encode_prompt, parse_reply, stop_ids
+from qingtan.glm.layouts import GENERATION_FILE
+from qingtan.glm.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -152,7 +154,7 @@ class LocalTeacher:
 
     Args:
         name_or_path: a built-in model, or a checkpoint's folder.
-        device: where torch runs it.
+        device: "cpu", or where torch runs it.
         concurrency: the most questions at once.
 
     Raises:
@@ -165,14 +167,15 @@ class LocalTeacher:
         folder = find_model(name_or_path)
         self.name = folder.resolve().name
         self.concurrency = concurrency
-        model = load_model(folder, dtype=working_dtype(folder), device=device)
         self._tokenizer = load_tokenizer(folder)
         generation = folder / GENERATION_FILE
         values = read_json(generation) if generation.exists() else {}
         self._repetition_penalty = float(values.get("repetition_penalty") or 1.0)
-        self._stop_ids = (*stop_ids(self._tokenizer), *model.config.eos_token_id)
-        runner = TorchRunner(model, slots=concurrency)
-        self._engine = Engine(runner, self._tokenizer, max_waiting=_MAX_WAITING)
+        runner = open_runner(folder, RunnerOptions(device=device))
+        self._stop_ids = (*stop_ids(self._tokenizer), *runner.config.eos_token_id)
+        self._engine = Engine(
+            runner, self._tokenizer, max_running=concurrency, max_waiting=_MAX_WAITING
+        )
 
     def answer(
         self, messages: Sequence[Message], options: AnswerOptions, seeds: Sequence[int]
@@ -186,7 +189,7 @@ class LocalTeacher:
             params = replace(options.sampling(seed), repetition_penalty=penalty)
             listen = events[-1].put
             try:
-                self._engine.submit(prompt, params, self._stop_ids, listen, stop_at_start=False)
+                self._engine.generate(prompt, params, self._stop_ids, [listen], stop_at_start=False)
             except ContextExceeded as error:
                 raise QuestionRefused(str(error)) from None
         return [_collect(each) for each in events]
@@ -222,5 +225,5 @@ def _collect(events: "queue.SimpleQueue[Event]") -> Candidate:
             text += event.text
         elif isinstance(event, Failed):
             raise event.error
-        else:
+        elif isinstance(event, Finished):
             return Candidate(parse_reply(text).content, event.reason)
