@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from qingtan.corpus.shards import Corpus
-from qingtan.glm.checkpoint import load_config
 from qingtan.glm.config import GLMConfig
+from qingtan.glm.layouts import load_config
 from qingtan.training.batches import PADDING, Batch, PackedRows
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.speed import flops_per_token, peak_flops

@@ -1,0 +1,43 @@
+"""An environment with llama.cpp, built for this processor from llama-cpp-python's source."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+VERSION = "0.3.36"
+# Optimized for the very processor, and without what reads images.
+FLAGS = "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"
+PACKAGES = (f"llama-cpp-python=={VERSION}", "gguf", "safetensors")
+
+
+def find_llama_cpp(folder: Path) -> str:
+    """Return the interpreter of an environment with llama-cpp-python, which is built if need be.
+
+    Building takes ten minutes or more.
+
+    Args:
+        folder: of the environment.
+
+    Raises:
+        RuntimeError: it cannot be built; what pip said stands before.
+    """
+    python = folder.absolute() / "bin/python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    imports = "import llama_cpp, gguf, safetensors"
+    if subprocess.run([python, "-c", imports], capture_output=True).returncode:
+        print(f"building {PACKAGES[0]} in {folder}", file=sys.stderr, flush=True)
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--no-binary",
+            "llama-cpp-python",
+            *PACKAGES,
+        ]
+        environment = {**os.environ, "CMAKE_ARGS": f"{FLAGS} {os.environ.get('CMAKE_ARGS', '')}"}
+        if subprocess.run(command, env=environment).returncode:
+            raise RuntimeError(f"{folder}: llama-cpp-python cannot be built, see above")
+    return str(python)
