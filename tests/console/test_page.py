@@ -68,11 +68,16 @@ def answers(page: Page) -> Locator:
 
 
 def stored_messages(page: Page) -> list[dict[str, Any]]:
-    """The messages of the only conversation, as the browser has stored them."""
-    value = page.evaluate(
-        "Object.entries(localStorage).find(([key]) => key.startsWith('qingtan.conversation.'))[1]"
+    """The messages of the only conversation, once the browser has stored how its answer ended."""
+    found = page.wait_for_function(
+        """() => {
+            const isOurs = ([key]) => key.startsWith("qingtan.conversation.");
+            const stored = Object.entries(localStorage).find(isOurs);
+            const messages = stored ? JSON.parse(stored[1]).messages : [];
+            return messages.at(-1)?.ending && messages;
+        }"""
     )
-    messages: list[dict[str, Any]] = json.loads(value)["messages"]
+    messages: list[dict[str, Any]] = found.json_value()
     return messages
 
 
@@ -130,7 +135,6 @@ def test_answer_is_what_the_api_returned(page: Page) -> None:
         choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
     )
     assert text != ""
-    page.wait_for_timeout(500)
     assert [message["content"] for message in stored_messages(page)] == ["你好", text]
     expect(page.get_by_text("你好", exact=True).last).to_be_visible()
     expect(answers(page).locator(".markdown")).not_to_be_empty()

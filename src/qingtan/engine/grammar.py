@@ -96,7 +96,8 @@ class Grammar:
         """JSON by a schema (draft 2020-12), given as an object or as JSON.
 
         Properties come in the schema's order. A schema that llguidance does not support in full,
-        or that refers to another file, is refused.
+        or that refers to another file, is refused. Whole numbers beyond 2^53 are rounded, as JSON's
+        readers may do (RFC 8259, section 6).
         """
         return cls("json_schema", schema if isinstance(schema, str) else _dump(schema))
 
