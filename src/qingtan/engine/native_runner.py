@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from qingtan import native
 from qingtan.engine.native_adapters import add_lora, read_prefix
-from qingtan.engine.runner import Chunk, StepResult
+from qingtan.engine.runner import DEFAULT_CACHE_BYTES, Chunk, StepResult
 from qingtan.engine.weights import LayerWeights, Weights, load_weights
 from qingtan.errors import UserError
 from qingtan.glm.adapters import adapter_kind
 from qingtan.glm.quantization import Precision
 
 BLOCK_TOKENS = 16
-DEFAULT_CACHE_BYTES = 2 * 1024**3
 _BASE = -1  # the number of no adapter
 CacheType = Literal["float16", "int8"]
 _CACHE_NUMBERS = {"float16": "f16", "int8": "q8"}

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from qingtan.engine.runner import Runner
+from qingtan.engine.runner import DEFAULT_CACHE_BYTES, Runner
 from qingtan.errors import UserError
 from qingtan.glm.quantization import Precision
 from qingtan.glm.tokenizer import load_tokenizer
 from qingtan.i18n import tr
 
 EngineName = Literal["native", "torch"]
-DEFAULT_CACHE_BYTES = 2 * 1024**3
 # What the native engine calls the types of weights.
 _PRECISIONS: dict[str, Precision] = {
     "float32": "float32",

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from qingtan.glm.config import GLMConfig
 
+# The most memory for keys and values, where nobody says otherwise.
+DEFAULT_CACHE_BYTES = 2 * 1024**3
+
 
 @dataclass(frozen=True)
 class Chunk:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qingtan.engine.runner import Chunk, StepResult
+from qingtan.engine.runner import DEFAULT_CACHE_BYTES, Chunk, StepResult
 from qingtan.errors import UserError
 from qingtan.glm.adapters import adapter_kind
 from qingtan.glm.cache import PagedCache
@@ -20,7 +20,6 @@ from qingtan.glm.lora_files import load_lora
 from qingtan.glm.model import GLM, LAST
 from qingtan.glm.prefix import load_prefix
 
-DEFAULT_CACHE_BYTES = 2 * 1024**3
 BLOCK_TOKENS = 16
 # Chunks of so many tokens at most, such as a token and drafts after it, share a pass.
 DECODING_TOKENS = 8
