@@ -25,6 +25,21 @@ def answer_from_passages(question: str, passages: Sequence[str]) -> str:
     )
 
 
+def complete_question(question: str, earlier: Sequence[str]) -> str:
+    """Ask for a follow-up question that can be understood alone.
+
+    The built-in models were not trained on it.
+
+    Args:
+        earlier: the questions before it, oldest first.
+    """
+    said = "\n".join(earlier)
+    return (
+        "请结合前面的问题，把最后一个问题改写成意思完整、可以单独理解的问题，只输出改写后的问题。\n\n"
+        f"前面的问题：\n{said}\n\n最后一个问题：{question}"
+    )
+
+
 def read_and_answer(question: str, text: str) -> str:
     """Ask for an answer from one text; it is short, and cites nothing."""
     return f"阅读下面的材料，回答问题。\n\n{text}\n\n问题：{question}"
