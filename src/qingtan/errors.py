@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that a user is meant to read."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message names the file, line or field and says what to do. The command line prints it
     without a traceback; the server turns it into a 4xx answer.
     """
+
+
+class NotFound(UserError):
+    """What the user named is not there, or is not theirs; the server answers 404 to both."""

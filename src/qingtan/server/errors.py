@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from qingtan.engine.events import ContextExceeded, EngineClosed
 from qingtan.engine.scheduler import QueueFull
-from qingtan.errors import UserError
+from qingtan.errors import NotFound, UserError
 
 # Seconds that a client is told to wait when the queue is full.
 RETRY_AFTER = 1
@@ -71,6 +71,8 @@ def to_api_error(error: Exception) -> ApiError:
             return error
         case ContextExceeded():
             return ApiError(400, str(error), code="context_length_exceeded")
+        case NotFound():
+            return ApiError(404, str(error), code="not_found")
         case UserError():
             return ApiError(400, str(error), param=_named_field(str(error)), code="invalid_value")
         case QueueFull():
