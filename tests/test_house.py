@@ -19,6 +19,7 @@ FLOORS = {
     "engine": 2,
     "safety": 2,
     "corpus": 3,
+    "knowledge": 3,
     "training": 4,
     "chat": 4,
     "evaluation": 5,

@@ -1,0 +1,1 @@
+"""Where bases, documents, chunks, vectors and jobs lie: SQLite, or PostgreSQL for several servers."""
