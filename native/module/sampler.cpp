@@ -34,11 +34,11 @@ std::vector<Bias> biases_of(const In& ids, const In& values) {
 
 void make_sampler(Sampler* place, int32_t vocab, double temperature, double top_p, int64_t top_k,
                   double min_p, double repetition, double presence, double frequency,
-                  uint64_t seed, const In& bias_ids, const In& bias, const In& prompt) {
+                  int64_t no_repeat_ngram, uint64_t seed, const In& bias_ids, const In& bias, const In& prompt) {
   require_array("prompt", prompt, Type::i32, {kAny});
   const SamplerOptions options{vocab,
                                {temperature, top_k, top_p, min_p},
-                               {repetition, presence, frequency},
+                               {repetition, presence, frequency, no_repeat_ngram},
                                biases_of(bias_ids, bias),
                                seed};
   new (place) Sampler(options, {data_of<int32_t>(prompt), prompt.size()});
@@ -141,8 +141,8 @@ void bind_sampler(nb::module_& module) {
   nb::class_<Sampler>(module, "Sampler")
       .def("__init__", make_sampler, nb::arg("vocab"), nb::kw_only(), nb::arg("temperature"),
            nb::arg("top_p"), nb::arg("top_k"), nb::arg("min_p"), nb::arg("repetition_penalty"),
-           nb::arg("presence_penalty"), nb::arg("frequency_penalty"), nb::arg("seed"),
-           array("bias_ids"), array("bias"), array("prompt"))
+           nb::arg("presence_penalty"), nb::arg("frequency_penalty"),
+           nb::arg("no_repeat_ngram_size"), nb::arg("seed"), array("bias_ids"), array("bias"), array("prompt"))
       .def_prop_ro("drawn", &Sampler::drawn)
       .def("draw", draw, array("logits"), array("drafts"), array("masks").none() = nb::none(),
            unlocked)

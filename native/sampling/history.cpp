@@ -1,9 +1,16 @@
 #include "history.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
 namespace qingtan {
+namespace {
+
+// Taken off a score, it leaves the token only where a mask allows none that is not ruled out.
+constexpr float kRuledOut = 1e4F;
+
+}  // namespace
 
 History::History(int32_t vocab, const Penalties& penalties, std::span<const int32_t> prompt)
     : penalties_(penalties) {
@@ -27,14 +34,21 @@ History::Entry& History::entry(int32_t token) {
 }
 
 void History::take(int32_t token) {
-  if (matters()) {
-    entry(token).times++;
+  if (!matters()) {
+    return;
+  }
+  entry(token).times++;
+  if (penalties_.no_repeat_ngram > 0) {
+    text_.push_back(token);
   }
 }
 
 void History::take_back(int32_t token) {
   if (!matters()) {
     return;
+  }
+  if (penalties_.no_repeat_ngram > 0) {
+    text_.pop_back();
   }
   const size_t place = places_.at(token);
   if (--entries_[place].times == 0 && place >= of_prompt_) {
@@ -51,6 +65,19 @@ void History::penalize(float* scores) const {
       score -= penalties_.presence + penalties_.frequency * entry.times;
     }
     scores[entry.token] = static_cast<float>(score);
+  }
+  if (penalties_.no_repeat_ngram > 0) {
+    rule_out_ngrams(scores);
+  }
+}
+
+void History::rule_out_ngrams(float* scores) const {
+  const auto length = static_cast<int64_t>(text_.size());
+  const int64_t before = penalties_.no_repeat_ngram - 1;  // tokens that the next one would follow
+  for (int64_t end = before; end < length; end++) {
+    if (std::equal(text_.end() - before, text_.end(), text_.begin() + (end - before))) {
+      scores[text_[static_cast<size_t>(end)]] -= kRuledOut;
+    }
   }
 }
 

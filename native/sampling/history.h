@@ -13,8 +13,12 @@ struct Penalties {
                             // multiplies negative ones (1909.05858)
   double presence = 0.0;    // taken off the score of every token in the text
   double frequency = 0.0;   // the same, once for each time that it is there
+  int64_t no_repeat_ngram = 0;  // no token that would end so many tokens of the text in a row as
+                                // they stood in it before; 0 allows all
 
-  bool any() const { return repetition != 1.0 || presence != 0.0 || frequency != 0.0; }
+  bool any() const {
+    return repetition != 1.0 || presence != 0.0 || frequency != 0.0 || no_repeat_ngram > 0;
+  }
 };
 
 class History {
@@ -31,7 +35,7 @@ class History {
   // Undo the last `take`, which took this token.
   void take_back(int32_t token);
 
-  // Penalize scores (vocab): repetition first, then frequency and presence.
+  // Penalize scores (vocab): repetition first, then frequency and presence, then n-grams.
   void penalize(float* scores) const;
 
  private:
@@ -41,11 +45,13 @@ class History {
   };
 
   Entry& entry(int32_t token);
+  void rule_out_ngrams(float* scores) const;
 
   Penalties penalties_;
   std::vector<Entry> entries_;
   std::unordered_map<int32_t, size_t> places_;  // in entries_
   size_t of_prompt_;                            // the first entries are the prompt's
+  std::vector<int32_t> text_;                   // kept where n-grams are looked for
 };
 
 }  // namespace qingtan

@@ -33,6 +33,7 @@ void check(const SamplerOptions& options) {
           "repetition_penalty: must be finite and above 0");
   require(std::isfinite(penalties.presence), "presence_penalty: must be finite");
   require(std::isfinite(penalties.frequency), "frequency_penalty: must be finite");
+  require(penalties.no_repeat_ngram >= 0, "no_repeat_ngram_size: must not be negative");
   for (const Bias& bias : options.biases) {
     require(0 <= bias.token && bias.token < options.vocab,
             "bias_ids: must be tokens of the vocabulary");

@@ -61,7 +61,7 @@ SamplerOptions options_of(std::mt19937& random, int32_t vocab) {
   options.filters.top_p = random() % 2 == 0 ? 1.0 : 0.01 * below(random, 100);
   options.filters.min_p = random() % 2 == 0 ? 0.0 : 0.01 * below(random, 100);
   if (random() % 2 == 0) {
-    options.penalties = {1.1, 0.5, -0.25};
+    options.penalties = {1.1, 0.5, -0.25, below(random, 3)};
     options.biases = {{vocab - 1, 1.0F}};
   }
   options.seed = random();

@@ -42,6 +42,9 @@ from qingtan.glm.tokenizer import load_tokenizer
 _MAX_PIECE = 16
 # What a checkpoint's generation_config.json may say about sampling.
 _DEFAULTS_READ = ("temperature", "top_p", "repetition_penalty")
+# Transformers looks for repeated n-grams in the prompt, too, so its field of that name would keep a
+# model from quoting; ours stands apart.
+_OWN_DEFAULTS_READ = ("no_repeat_ngram_size",)
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -55,6 +58,7 @@ class SamplingOptions(TypedDict, total=False):
     presence_penalty: float | None
     frequency_penalty: float | None
     repetition_penalty: float | None
+    no_repeat_ngram_size: int | None
     logit_bias: Mapping[int, float] | None
     logprobs: int | None
     seed: int | None
@@ -361,7 +365,11 @@ def _characters(messages: Sequence[Message]) -> int:
 def _read_defaults(folder: Path) -> SamplingParams:
     path = folder / "generation_config.json"
     values = read_json(path) if path.exists() else {}
+    own = values.get("qingtan", {})
+    if not isinstance(own, dict):
+        raise UserError(f"{path}: qingtan: holds no JSON object")
     given = {name: values[name] for name in _DEFAULTS_READ if values.get(name) is not None}
+    given |= {name: own[name] for name in _OWN_DEFAULTS_READ if own.get(name) is not None}
     try:
         return SamplingParams(**given)
     except (TypeError, UserError) as error:

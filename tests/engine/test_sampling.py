@@ -28,6 +28,9 @@ def test_every_field_reaches_the_sampler() -> None:
     assert likeliest([0], repetition_penalty=1.1) == [1, 0, 0, 0]
     # A negative logit is multiplied.
     assert likeliest([2], repetition_penalty=2, logit_bias=((0, -9), (1, -9))) == [3, 2, 2, 2]
+    # The prompt does not count, a token that would come again does.
+    assert likeliest([0, 1, 2, 3], no_repeat_ngram_size=1) == [0, 1, 2, 3]
+    assert likeliest([0], no_repeat_ngram_size=2) == [0, 0, 1, 0]
     assert likeliest([], logit_bias=((2, 3.1), (3, 3.1))) == [2, 2, 2, 2]
 
 
@@ -82,6 +85,7 @@ def test_a_bias_for_no_token_is_refused() -> None:
         ("presence_penalty", 2.1),
         ("frequency_penalty", -2.1),
         ("repetition_penalty", 0),
+        ("no_repeat_ngram_size", -1),
         ("min_p", 1.1),
         ("min_p", float("nan")),
         ("logprobs", 21),

@@ -21,6 +21,7 @@ class Options:
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    no_repeat_ngram_size: int = 0
     seed: int = 0
     bias: Mapping[int, float] = field(default_factory=dict)
     prompt: Sequence[int] = ()
@@ -69,6 +70,11 @@ def adjust(logits: Scores, options: Options, output: Sequence[int]) -> Scores:
     for token in set(output):
         times = output.count(token)
         scores[token] -= options.presence_penalty + options.frequency_penalty * times
+    if size := options.no_repeat_ngram_size:
+        last = tuple(output[len(output) - size + 1 :])
+        for i in range(len(output) - size + 1):
+            if tuple(output[i : i + size - 1]) == last:
+                scores[output[i + size - 1]] -= 10_000
     return scores.astype(np.float32)
 
 

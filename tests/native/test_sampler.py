@@ -37,6 +37,7 @@ OPTIONS = st.builds(
     repetition_penalty=st.just(1.0) | st.floats(0.1, 10),
     presence_penalty=st.just(0.0) | st.floats(-2, 2),
     frequency_penalty=st.just(0.0) | st.floats(-2, 2),
+    no_repeat_ngram_size=st.sampled_from([0, 0, 1, 2, 3]),
     seed=st.integers(0, 2**64 - 1),
     bias=st.dictionaries(st.integers(0, 0) | st.integers(0, 39), st.floats(-100, 100, width=32)),
     prompt=st.lists(st.integers(0, 60), max_size=20),
@@ -96,6 +97,14 @@ def test_frequencies_follow_the_distribution(options: Options, vocab: int) -> No
     assert_follows(firsts, probabilities)
 
 
+def test_what_is_ruled_out_is_drawn_where_a_mask_leaves_nothing_else() -> None:
+    sampler = Options(no_repeat_ngram_size=1).sampler(5)
+    logits = np.zeros(5, np.float32)
+    only = mask_of([2], 5)
+    assert [draw(sampler, logits, only) for _ in range(3)] == [2, 2, 2]
+    assert 2 not in {draw(sampler.fork(i), logits) for i in range(100)}
+
+
 def test_frequencies_follow_the_penalized_distribution() -> None:
     options = Options(
         repetition_penalty=1.3, presence_penalty=0.4, frequency_penalty=-0.3, prompt=[1, 2, 2]
@@ -118,7 +127,13 @@ def test_neighbouring_draws_are_independent() -> None:
 
 
 PENALTIES = Options(
-    temperature=1.1, top_p=0.9, repetition_penalty=1.2, presence_penalty=0.5, seed=4, prompt=[1]
+    temperature=1.1,
+    top_p=0.9,
+    repetition_penalty=1.2,
+    presence_penalty=0.5,
+    no_repeat_ngram_size=2,
+    seed=4,
+    prompt=[1],
 )
 
 
@@ -304,6 +319,7 @@ def test_logprobs_are_the_log_softmax(vocab: int, top: int, ties: bool, seed: in
         ({"repetition_penalty": 0.0}, "repetition_penalty: must be finite and above 0"),
         ({"presence_penalty": np.inf}, "presence_penalty: must be finite"),
         ({"frequency_penalty": np.nan}, "frequency_penalty: must be finite"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size: must not be negative"),
         ({"bias": {10: 1.0}}, "bias_ids: must be tokens"),
         ({"bias": {-1: 1.0}}, "bias_ids: must be tokens"),
         ({"bias": {1: np.inf}}, "bias: must be finite"),

@@ -77,6 +77,7 @@ def test_the_defaults_in_sampling_are_read_by_both_programs(
         temperature=0.6,
         top_p=0.95,
         repetition_penalty=1.1,
+        no_repeat_ngram_size=6,
         evaluation_tokens=200,
     )
     theirs = GenerationConfig.from_pretrained(tmp_path / "model")
@@ -85,6 +86,8 @@ def test_the_defaults_in_sampling_are_read_by_both_programs(
     with ChatGLM.from_pretrained(tmp_path / "model") as ours:
         defaults = ours.defaults
     assert (defaults.temperature, defaults.top_p, defaults.repetition_penalty) == (0.6, 0.95, 1.1)
+    # Transformers would apply it to the prompt, too.
+    assert (theirs.no_repeat_ngram_size or 0, defaults.no_repeat_ngram_size) == (0, 6)
 
 
 def test_a_model_may_take_the_likeliest_token_by_default(pretrained: Path, tmp_path: Path) -> None:
@@ -102,7 +105,9 @@ def test_without_a_word_the_defaults_are_those_of_every_checkpoint(
     assert read_json(exported / "generation_config.json") == plain | {"repetition_penalty": 1.0}
 
 
-@pytest.mark.parametrize("field", ["temperature", "top_p", "repetition_penalty"])
+@pytest.mark.parametrize(
+    "field", ["temperature", "top_p", "repetition_penalty", "no_repeat_ngram_size"]
+)
 def test_defaults_out_of_range_are_refused(field: str) -> None:
     with pytest.raises(UserError, match=f"^{field}: -1"):
         Decoding(**{field: -1})

@@ -83,6 +83,9 @@ def export(
     repetition_penalty: Annotated[
         float, typer.Option(help="The model's default; 1 is none.")
     ] = 1.0,
+    no_repeat_ngram_size: Annotated[
+        int, typer.Option(help="The model's default; no run of so many tokens twice, 0 is none.")
+    ] = 0,
     evaluation: Annotated[
         Path | None,
         typer.Option(help="For the cards: the folder of an evaluation of this very model."),
@@ -102,7 +105,7 @@ def export(
         about=about,
         layout=layout,
         dtype=dtype,
-        decoding=Decoding(temperature, top_p, repetition_penalty),
+        decoding=Decoding(temperature, top_p, repetition_penalty, no_repeat_ngram_size),
         evaluated=_read_evaluation(evaluation) if evaluation else None,
         evaluation_tokens=evaluation_tokens,
         replace=force,

@@ -37,6 +37,7 @@ def evaluate(
         float | None, typer.Option(help="Instead of the model's default, like the next.")
     ] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
+    no_repeat_ngram_size: Annotated[int | None, typer.Option(help="0 is none.")] = None,
     seed: Annotated[int, typer.Option(help="Chooses the items; that of the sampling.")] = 0,
     slots: Annotated[int, typer.Option(help="The most answers at once.")] = 16,
     device: Device = "cpu",
@@ -44,8 +45,8 @@ def evaluate(
 ) -> None:
     """Ask a model the tasks' questions, and say how good it is, beside trivial baselines.
 
-    Ctrl-C keeps the answers; the same command goes on. --temperature, --top-p and
-    --repetition-penalty try other decoding than the model's default.
+    Ctrl-C keeps the answers; the same command goes on. --temperature and the
+    options after it try other decoding than the model's default.
     """
     from qingtan.evaluation.run import Settings
     from qingtan.evaluation.run import evaluate as run
@@ -61,6 +62,7 @@ def evaluate(
         temperature=temperature,
         top_p=top_p,
         repetition_penalty=repetition_penalty,
+        no_repeat_ngram_size=no_repeat_ngram_size,
         device=device,
         slots=slots,
     )

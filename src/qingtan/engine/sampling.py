@@ -13,6 +13,7 @@ from qingtan.native import Sampler
 MAX_STOP_STRINGS = 16
 MAX_LOGPROBS = 20
 MAX_BIAS = 100
+MAX_NGRAM = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class SamplingParams:
         frequency_penalty: the same, once for each time that it was generated.
         repetition_penalty: divides the positive logits (multiplies the negative ones) of tokens
             in the prompt or the generated text (1909.05858); 1 changes nothing.
+        no_repeat_ngram_size: no run of so many tokens stands in the generated text twice, unless a
+            grammar leaves no choice; the prompt does not count, so that it can be copied from. 0
+            allows all.
         seed: the same seed gives the same text; None draws another each time.
         stop: strings that end the text, and are left out of it.
         min_p: keep the tokens of at least this part of the likeliest one's probability
@@ -50,6 +54,7 @@ class SamplingParams:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
     seed: int | None = None
     stop: tuple[str, ...] = ()
     min_p: float = 0.0
@@ -64,6 +69,7 @@ class SamplingParams:
         _check_range("presence_penalty", self.presence_penalty, -2, 2)
         _check_range("frequency_penalty", self.frequency_penalty, -2, 2)
         _check_range("repetition_penalty", self.repetition_penalty, 0.1, 10)
+        _check_range("no_repeat_ngram_size", self.no_repeat_ngram_size, 0, MAX_NGRAM)
         _check_range("min_p", self.min_p, 0, 1)
         _check_range("logprobs", self.logprobs or 0, 0, MAX_LOGPROBS)
         for token, bias in self.logit_bias:
@@ -98,6 +104,7 @@ def new_sampler(params: SamplingParams, vocab: int, prompt: Sequence[int]) -> Sa
         repetition_penalty=params.repetition_penalty,
         presence_penalty=params.presence_penalty,
         frequency_penalty=params.frequency_penalty,
+        no_repeat_ngram_size=params.no_repeat_ngram_size,
         seed=_seed(params.seed),
         bias_ids=np.array([token for token, _ in params.logit_bias], np.int32),
         bias=np.array([bias for _, bias in params.logit_bias], np.float32),

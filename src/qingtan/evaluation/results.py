@@ -97,8 +97,9 @@ class Results(_Record):
     temperature: float
     top_p: float
     repetition_penalty: float
+    no_repeat_ngram_size: int = 0
     """The model's defaults in sampling, which the tasks with many good answers use; the others
-    take the likeliest token with this penalty."""
+    take the likeliest token with these penalties."""
     tasks: tuple[TaskResult, ...]
     overall: tuple[Figure, ...]
     """Over the answers of all tasks together."""

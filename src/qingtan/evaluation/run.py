@@ -57,7 +57,8 @@ class Settings:
         known: texts that poems must not copy; without any this is not measured.
         corpus: whose held-out documents are measured; None for none.
         held_out_tokens: the most of each of its sources.
-        temperature, top_p, repetition_penalty: instead of the model's defaults; None keeps them.
+        temperature, top_p, repetition_penalty, no_repeat_ngram_size: instead of the model's
+            defaults; None keeps them.
         device: where torch runs the model.
         slots: the most answers that are generated at once.
 
@@ -75,6 +76,7 @@ class Settings:
     temperature: float | None = None
     top_p: float | None = None
     repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
     device: str = "cpu"
     slots: int = 16
 
@@ -216,11 +218,12 @@ def _load(checkpoint: Path, settings: Settings) -> ChatGLM:
     chat_model = ChatGLM.from_pretrained(
         checkpoint, device=settings.device, max_running=settings.slots
     )
-    # What the tasks that sample do by default; the greedy ones keep the penalty.
+    # What the tasks that sample do by default; the greedy ones keep the penalties.
     chat_model.defaults = chat_model.sampling(
         temperature=settings.temperature,
         top_p=settings.top_p,
         repetition_penalty=settings.repetition_penalty,
+        no_repeat_ngram_size=settings.no_repeat_ngram_size,
     )
     return chat_model
 
@@ -256,6 +259,7 @@ def _describe(
         temperature=defaults.temperature,
         top_p=defaults.top_p,
         repetition_penalty=defaults.repetition_penalty,
+        no_repeat_ngram_size=defaults.no_repeat_ngram_size,
         tasks=found.tasks,
         overall=found.overall,
         held_out=found.held_out,
@@ -275,6 +279,7 @@ def _depends_on(
         "temperature": defaults.temperature,
         "top_p": defaults.top_p,
         "repetition_penalty": defaults.repetition_penalty,
+        "no_repeat_ngram_size": defaults.no_repeat_ngram_size,
     }
 
 

@@ -370,6 +370,8 @@ class Sampler:
         top_p, top_k, min_p: the filters, which apply in the order top_k, top_p, min_p; 1, 0 and 0
             keep all tokens.
         repetition_penalty, presence_penalty, frequency_penalty: 1, 0 and 0 change nothing.
+        no_repeat_ngram_size: takes 10,000 off the score of a token that would end so many drawn
+            tokens in a row as they were drawn before; 0 changes nothing.
         seed: any 64 bits.
         bias_ids, bias: (biases,), what is added to the logits of which tokens.
         prompt: (any,), the tokens of the prompt; those outside the vocabulary are left out.
@@ -389,6 +391,7 @@ class Sampler:
         repetition_penalty: float,
         presence_penalty: float,
         frequency_penalty: float,
+        no_repeat_ngram_size: int,
         seed: int,
         bias_ids: Words,
         bias: Floats,

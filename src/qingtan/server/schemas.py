@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from qingtan.chat import Options
-from qingtan.engine.sampling import MAX_BIAS, MAX_LOGPROBS, MAX_STOP_STRINGS
+from qingtan.engine.sampling import MAX_BIAS, MAX_LOGPROBS, MAX_NGRAM, MAX_STOP_STRINGS
 from qingtan.errors import UserError
 from qingtan.server.body import MAX_USER_LENGTH, Body, as_list
 from qingtan.server.formats import Constraint, ResponseFormat, StructuredOutputs
@@ -104,6 +104,8 @@ class GenerationBody(Body, ABC):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = Field(default=None, ge=0.1, le=10)
+    no_repeat_ngram_size: int | None = Field(default=None, ge=0, le=MAX_NGRAM)
+    """No run of so many tokens stands in the answer twice; the prompt does not count."""
     seed: int | None = Field(default=None, ge=-_INT64, lt=_INT64)
     stop: Annotated[
         list[StopString],
@@ -132,6 +134,7 @@ class GenerationBody(Body, ABC):
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
             "repetition_penalty": self.repetition_penalty,
+            "no_repeat_ngram_size": self.no_repeat_ngram_size,
             "logit_bias": {int(token): bias for token, bias in self.logit_bias.items()},
             "logprobs": self.reported(),
             "seed": self.seed,

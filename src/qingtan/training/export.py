@@ -43,6 +43,8 @@ class Decoding:
         top_p: keep the likeliest tokens that together have this probability.
         repetition_penalty: on tokens that are there already; 1 is none, without which very small
             models loop.
+        no_repeat_ngram_size: no run of so many tokens stands in an answer twice; 0 allows all.
+            Transformers does not read it.
 
     Raises:
         UserError: a field is out of range; the message begins with its name.
@@ -51,13 +53,18 @@ class Decoding:
     temperature: float = 0.8
     top_p: float = 0.8
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
 
     def __post_init__(self) -> None:
         SamplingParams(**asdict(self))  # refuses what the engine would refuse
 
-    def settings(self) -> dict[str, bool | float]:
-        """Return the entries of `generation_config.json`, by transformers' names."""
-        return {"do_sample": self.temperature > 0, **asdict(self)}
+    def settings(self) -> dict[str, Any]:
+        """Return the entries of `generation_config.json`: transformers', and under "qingtan" what
+        is not meant for it."""
+        values = asdict(self)
+        size = values.pop("no_repeat_ngram_size")
+        own = {"qingtan": {"no_repeat_ngram_size": size}} if size else {}
+        return {"do_sample": self.temperature > 0, **values, **own}
 
 
 @dataclass(frozen=True)

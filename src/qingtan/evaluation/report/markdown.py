@@ -49,14 +49,14 @@ def render_evaluation(results: Results, language: str) -> str:
     intro = say(
         f"By `qingtan evaluate` {results.version}, {results.date[:10]}, on {device}: "
         "these very weights. Tasks with many good answers are sampled with temperature "
-        f"{results.temperature:g}, top p {results.top_p:g} and repetition penalty "
-        f"{results.repetition_penalty:g}, seed {results.seed}; of the others the likeliest token "
-        "is taken. `evaluation.json` holds the same figures.",
+        f"{results.temperature:g} and top p {results.top_p:g}, seed {results.seed}; of the others "
+        f"the likeliest token is taken. The repetition penalty is {results.repetition_penalty:g}, "
+        f"and {_ngrams(results, 'en')}. `evaluation.json` holds the same figures.",
         f"由 `qingtan evaluate` {results.version} 于 {results.date[:10]} 在 {device} 上"
         "对本权重测得。有多种合适回答的任务按默认设置采样（温度 "
-        f"{results.temperature:g}，top p {results.top_p:g}，重复惩罚 "
-        f"{results.repetition_penalty:g}，随机种子 {results.seed}），其余任务取最可能的词元。"
-        "同样的数字见 `evaluation.json`。",
+        f"{results.temperature:g}，top p {results.top_p:g}，随机种子 {results.seed}），"
+        f"其余任务取最可能的词元。重复惩罚为 {results.repetition_penalty:g}，"
+        f"{_ngrams(results, 'zh')}。同样的数字见 `evaluation.json`。",
     )
     parts = [
         *_findings(results, language),
@@ -96,6 +96,16 @@ def _shown(text: str) -> str:
 def _sections(parts: Iterable[tuple[str, str]], level: int) -> str:
     marks = "#" * level
     return "\n".join(f"{marks} {title}\n\n{text}\n" for title, text in parts if text)
+
+
+def _ngrams(results: Results, language: str) -> str:
+    if size := results.no_repeat_ngram_size:
+        return pick(
+            language,
+            f"no run of {size} tokens is said twice",
+            f"同一回答中不重复任何连续 {size} 个词元",
+        )
+    return pick(language, "repeated runs of tokens are allowed", "不限制词元片段的重复")
 
 
 def _findings(results: Results, language: str) -> list[tuple[str, str]]:

@@ -107,6 +107,10 @@ def settings_of(results: Results) -> list[tuple[Label, str]]:
         (Label("Temperature", "温度"), f"{results.temperature:g}"),
         (Label("Top p", "Top p"), f"{results.top_p:g}"),
         (Label("Repetition penalty", "重复惩罚"), f"{results.repetition_penalty:g}"),
+        (
+            Label("No run of so many tokens twice", "不重复的词元片段长度"),
+            str(results.no_repeat_ngram_size or "–"),
+        ),
     ]
 
 
