@@ -2,12 +2,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from knowledge.making import document, faq, table
 from qingtan.errors import UserError
 from qingtan.knowledge.chunking import cut
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document
-
-from ..making import document, faq, table
 
 TEXT = st.text("天地玄黄宇宙洪荒abc 0.9。！？；，\n（）”—", min_size=1, max_size=120)
 HEADING = st.text("山川湖海日月", min_size=1, max_size=8)

@@ -1,9 +1,8 @@
 import pytest
 
+from knowledge.making import document
 from qingtan.knowledge.chunking import cut
 from qingtan.knowledge.documents import Block
-
-from ..making import document
 
 LAW = (
     "城市公园条例",

@@ -1,0 +1,144 @@
+"""Finding passages: by words and, where a base has vectors, by nearness, joined by their ranks."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qingtan.knowledge.claims import features
+from qingtan.knowledge.encoders import Encoder
+from qingtan.knowledge.numerals import spell_articles
+from qingtan.knowledge.rewriting import Rewrite, Turns, rewrite
+from qingtan.knowledge.store.interface import Base, Filter, Found, Store, StoredChunk
+
+# Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual
+# rank learning methods".
+_K = 60
+# How many of each list are joined, for each passage that is asked for.
+_POOL, _LEAST_POOL = 4, 20
+# Passages are the same where they share so much of their words.
+_SAME = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found.
+
+    Attributes:
+        score: by which hits are ordered: the sum of 1 / (60 + rank) over the lists that have it.
+        words: its score by bm25; None where the words did not find it.
+        vectors: its cosine; None where the vectors did not find it.
+    """
+
+    chunk: StoredChunk
+    score: float
+    words: float | None = None
+    vectors: float | None = None
+
+
+class Retriever:
+    """Finds passages in a store.
+
+    Args:
+        encoder: makes vectors of questions, for bases whose passages it made vectors of.
+        rewrite: makes follow-up questions whole.
+    """
+
+    def __init__(
+        self, store: Store, encoder: Encoder | None = None, rewrite: Rewrite = rewrite
+    ) -> None:
+        self.store = store
+        self._encoder = encoder
+        self._rewrite = rewrite
+
+    def whole(self, question: str, history: Turns = ()) -> str:
+        """Return the question that is searched for: with what it leaves to the conversation."""
+        return self._rewrite(question, history) if history else question
+
+    def find(
+        self,
+        bases: Sequence[Base],
+        question: str,
+        limit: int = 5,
+        where: Filter | None = None,
+        history: Turns = (),
+    ) -> list[Hit]:
+        """Return the passages that answer a question best, best first.
+
+        Of passages that say the same, the first stands for all.
+
+        Args:
+            bases: of one tenant.
+            history: OpenAI's messages before the question.
+
+        Raises:
+            UserError: the encoder cannot be reached.
+        """
+        if limit < 1 or not bases:
+            return []
+        query = spell_articles(self.whole(question, history))
+        pool, where = max(_LEAST_POOL, _POOL * limit), where or Filter()
+        words = self.store.search_words(bases, query, pool, where)
+        vectors = self._near(bases, query, pool, where)
+        return list(_distinct(fuse(words, vectors), limit))
+
+    def around(self, base: Base, hit: Hit, count: int = 1) -> list[StoredChunk]:
+        """Return a hit's passage with `count` before and after it in its document, in order."""
+        chunks = self.store.chunks(base, hit.chunk.document.id)
+        place = next((i for i, each in enumerate(chunks) if each.id == hit.chunk.id), None)
+        if place is None:
+            return [hit.chunk]
+        return chunks[max(0, place - count) : place + count + 1]
+
+    def _near(self, bases: Sequence[Base], query: str, pool: int, where: Filter) -> Sequence[Found]:
+        encoder = self._encoder
+        if encoder is None:
+            return ()
+        encoded = [base for base in bases if base.encoder == encoder.name]
+        if not encoded:
+            return ()
+        return self.store.search_vectors(encoded, encoder.encode([query])[0], pool, where)
+
+
+def fuse(words: Sequence[Found], vectors: Sequence[Found]) -> list[Hit]:
+    """Join two lists, each best first, by reciprocal ranks."""
+    chunks: dict[str, StoredChunk] = {}
+    scores: dict[str, float] = {}
+    for found in (words, vectors):
+        for rank, each in enumerate(found, start=1):
+            chunks[each.chunk.id] = each.chunk
+            scores[each.chunk.id] = scores.get(each.chunk.id, 0.0) + 1 / (_K + rank)
+    by_words = {each.chunk.id: each.score for each in words}
+    by_vectors = {each.chunk.id: each.score for each in vectors}
+    hits = [
+        Hit(chunks[id], score, by_words.get(id), by_vectors.get(id)) for id, score in scores.items()
+    ]
+    return sorted(hits, key=lambda hit: -hit.score)
+
+
+def _distinct(hits: Iterable[Hit], limit: int) -> list[Hit]:
+    """Return the first hits that say something else than those before them."""
+    kept: list[Hit] = []
+    known: list[_Said] = []
+    for hit in hits:
+        said = _said(hit.chunk.chunk.text)
+        if not any(_same(said, other) for other in known):
+            kept.append(hit)
+            known.append(said)
+        if len(kept) == limit:
+            break
+    return kept
+
+
+# A passage's words, and all that is none: passages that differ by a number say different things.
+_Said = tuple[frozenset[str], str]
+
+
+def _said(text: str) -> _Said:
+    return frozenset(features(text)), re.sub(r"[\W\u4e00-\u9fff]+", " ", text)
+
+
+def _same(first: _Said, second: _Said) -> bool:
+    (words, rest), (other_words, other_rest) = first, second
+    if rest != other_rest:
+        return False
+    return len(words & other_words) >= _SAME * len(words | other_words)
