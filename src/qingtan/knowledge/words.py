@@ -21,9 +21,9 @@ _STOP_WORDS = """
 的 了 吗 呢 吧 啊 呀 哦 嘛 着 过 地 得 之 么 是 在 有 和 与 及 或 而 且 但 就 都 也 还 又 很
 更 最 把 被 对 从 向 到 于 以 为 由 给 让 使 用 要 会 能 可 应 该 请 问 您 你 我 他 她 它 们
 这 那 哪 谁 几 个 些 此 其 何 所 什么 怎么 怎样 怎么样 怎么办 如何 为何 为什么 哪些 哪个 哪里
-哪儿 多少 几个 是否 是不是 有没有 能否 能不能 可不可以 可以 可否 我们 你们 他们 她们 它们
+哪儿 多少 几个 是否 是不是 有没有 能否 可不可以 可以 可否 我们 你们 他们 她们 它们
 这个 那个 这些 那些 这样 那样 这里 那里 自己 因为 所以 如果 但是 而且 或者 以及 还是 关于
-对于 请问 一下 一个 的话 时候 想 知道 告诉 需要 应该 会不会
+对于 请问 一下 一个 的话 时候 想 知道 告诉 需要 应该
 a an the is are was were be been am do does did of to in on at for from by with and or not no
 what which who whom whose when where why how can could should would will shall may might must
 i you he she it we they me my your his her its our their this that these those there here as

@@ -4,7 +4,7 @@ A base belongs to a tenant. Everything is reached through a `Base` that `Store.b
 tenant, so that one tenant's names and numbers open nothing of another's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +97,9 @@ class Filter:
     until: str | None = None
 
 
+EVERYTHING = Filter()
+
+
 class Store(Protocol):
     """See the module. Every method raises NotFound (a UserError) for what is not there."""
 
@@ -128,6 +131,7 @@ class Store(Protocol):
         original: bytes | None = None,
         vectors: NDArray[np.float32] | None = None,
         encoder: str = "",
+        within: Callable[[], None] | None = None,
     ) -> StoredDocument:
         """Put a document in, in the place of an earlier one of its name, in one transaction.
 
@@ -135,6 +139,8 @@ class Store(Protocol):
             original: the file, for pages to be shown.
             vectors: (chunks, dimensions), of length 1.
             encoder: what made them; one base holds the vectors of one.
+            within: called inside of the transaction, so that what it changes in the store is
+                changed together with the document; what it raises undoes both.
         """
 
     def documents(self, base: Base) -> list[StoredDocument]:
@@ -162,7 +168,7 @@ class Store(Protocol):
         """Return one chunk."""
 
     def search_words(
-        self, bases: Sequence[Base], query: str, limit: int, where: Filter = Filter()
+        self, bases: Sequence[Base], query: str, limit: int, where: Filter = EVERYTHING
     ) -> list[Found]:
         """Return the chunks that hold the query's words, best first, by bm25.
 
@@ -174,9 +180,12 @@ class Store(Protocol):
         bases: Sequence[Base],
         vector: NDArray[np.float32],
         limit: int,
-        where: Filter = Filter(),
+        where: Filter = EVERYTHING,
     ) -> list[Found]:
         """Return the chunks that are nearest to a vector of length 1, best first, by cosine."""
+
+    def check(self) -> list[str]:
+        """Return what is damaged, for people; nothing where the store is whole."""
 
     def backup(self, path: Path) -> None:
         """Write everything into one file, beside and renamed, while the store is in use."""

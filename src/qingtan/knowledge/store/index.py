@@ -1,0 +1,72 @@
+"""What the store asks of an index: passages by their words, and by their vectors."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qingtan.knowledge.store.interface import Filter
+from qingtan.knowledge.words import Terms
+
+# The number of a chunk, and its score; a higher one is better.
+Scored = tuple[int, float]
+
+
+class Index(Protocol):
+    """Indexes of all bases; each base's is apart, and so are its frequencies of words."""
+
+    def create(self, base: int) -> None:
+        """Make a new base's index."""
+
+    def drop(self, base: int) -> None:
+        """Remove all of a base's."""
+
+    def add(self, base: int, numbers: Sequence[int], terms: Sequence[str]) -> None:
+        """Add chunks by what `Segmenter.index` made of them."""
+
+    def create_vectors(self, base: int, dimensions: int) -> None:
+        """Make room for vectors, in the place of what is there."""
+
+    def add_vectors(self, base: int, numbers: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Add (chunks, dimensions) vectors of length 1."""
+
+    def remove(self, base: int, document: int, vectors: bool) -> None:
+        """Take a document's chunks out, while they are still in the table of chunks."""
+
+    def clear_words(self, base: int) -> None:
+        """Take all chunks out, but for their vectors."""
+
+    def search_words(
+        self, base: int, terms: Terms, limit: int, where: Filter, chunks: int
+    ) -> list[Scored]:
+        """Return the best by bm25, best first.
+
+        Args:
+            chunks: how many the base has.
+        """
+
+    def search_vectors(
+        self, base: int, vector: NDArray[np.float32], limit: int, where: Filter
+    ) -> list[Scored]:
+        """Return the nearest by cosine, best first."""
+
+    def check(self, base: int, vectors: bool) -> list[str]:
+        """Return what is damaged, or does not fit the table of chunks."""
+
+
+def condition(where: Filter) -> tuple[str, list[Any]]:
+    """Return SQL over `chunks` and `documents` that holds for what may be found, and its values."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for column, wanted in (("chunks.topic", where.topics), ("documents.id", where.documents)):
+        if wanted:
+            parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    if where.since:
+        parts.append("documents.date >= ?")
+        values.append(where.since)
+    if where.until:  # "2024-05" lets all of May through
+        parts.append("substr(documents.date, 1, ?) <= ?")
+        values += (len(where.until), where.until)
+    return " AND ".join(parts), values

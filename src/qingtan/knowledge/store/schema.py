@@ -1,0 +1,103 @@
+"""The tables, as steps from one version to the next: data are carried along, never lost.
+
+A step that was once released is never changed; a change of the tables is a further step.
+"""
+
+from collections.abc import Callable, Sequence
+
+from qingtan.errors import UserError
+from qingtan.i18n import tr
+from qingtan.knowledge.store.database import Database
+
+Step = Callable[[Database], None]
+
+_DOCUMENTS = """
+CREATE TABLE bases (
+    number {number_key},
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    about TEXT NOT NULL,
+    words TEXT NOT NULL,
+    encoder TEXT NOT NULL DEFAULT '',
+    dimensions INTEGER NOT NULL DEFAULT 0,
+    created TEXT NOT NULL,
+    UNIQUE (tenant, name)
+);
+CREATE TABLE documents (
+    number {number_key},
+    id TEXT NOT NULL UNIQUE,
+    base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    title TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    date TEXT,
+    pages INTEGER,
+    chunks INTEGER NOT NULL,
+    added TEXT NOT NULL,
+    warnings TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    UNIQUE (base, name)
+);
+CREATE TABLE contents (
+    document BIGINT PRIMARY KEY REFERENCES documents ON DELETE CASCADE,
+    blocks {bytes_type} NOT NULL,
+    original {bytes_type}
+);
+CREATE TABLE chunks (
+    number {number_key},
+    id TEXT NOT NULL UNIQUE,
+    document BIGINT NOT NULL REFERENCES documents ON DELETE CASCADE,
+    topic TEXT NOT NULL,
+    chunk TEXT NOT NULL
+);
+CREATE INDEX chunks_of_document ON chunks (document);
+"""
+
+
+def documents(database: Database) -> None:
+    """Version 1: bases, documents, chunks. Their indexes are made with each base."""
+    run(database, _DOCUMENTS)
+
+
+STEPS: tuple[Step, ...] = (documents,)
+
+
+def run(database: Database, script: str) -> None:
+    """Run statements that stand in both dialects."""
+    script = script.format(bytes_type=database.bytes_type, number_key=database.number_key)
+    for statement in script.split(";"):
+        if statement.strip():
+            database.rows(statement)
+
+
+def upgrade(database: Database, version: int, steps: Sequence[Step], name: str) -> int:
+    """Run the steps that a store of a version lacks, within the caller's transaction.
+
+    Returns:
+        the version that it has now.
+
+    Raises:
+        UserError: the store is newer than the steps.
+    """
+    check_known(version, len(steps), name)
+    for step in steps[version:]:
+        step(database)
+    return len(steps)
+
+
+def check_known(version: int, known: int, name: str) -> None:
+    """Make sure that a store is not newer than the program.
+
+    Raises:
+        UserError: it is.
+    """
+    if version > known:
+        raise UserError(
+            tr(
+                f"{name}: was written by a newer Qingtan (schema {version}; this one knows "
+                f"{known}); install the newer one",
+                f"{name}：由更新版本的清谈写入（模式{version}，当前程序只支持到{known}），请升级程序",
+            )
+        )
