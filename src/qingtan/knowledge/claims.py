@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from itertools import pairwise
 
 import rjieba
 
@@ -110,12 +109,17 @@ def features(text: str) -> dict[str, float]:
     folded = _AMOUNT.sub(lambda match: " " if _amount(match) else match[0], fold(text))
     found: dict[str, float] = {}
     for run in _HAN.findall(folded):
-        for pair in map("".join, pairwise(run)):
-            telling = sum(character not in _FUNCTION for character in pair) / len(pair)
-            found[pair] = 0.0 if not telling else 1.0 if telling == 1 else _LITTLE
+        for i in range(len(run) - 1):
+            pair = run[i : i + 2]
+            found[pair] = _weight(pair)
     for word in _WORD.findall(folded):
         found[word] = _LATIN_WEIGHT
     return {feature: weight for feature, weight in found.items() if weight}
+
+
+@lru_cache(maxsize=1 << 16)
+def _weight(pair: str) -> float:
+    return (0.0, _LITTLE, 1.0)[sum(character not in _FUNCTION for character in pair)]
 
 
 def amounts(text: str) -> list[Amount]:

@@ -14,7 +14,7 @@ from qingtan.knowledge.store.interface import Base, Filter, Found, Store, Stored
 # rank learning methods".
 _K = 60
 # How many of each list are joined, for each passage that is asked for.
-_POOL, _LEAST_POOL = 4, 20
+_POOL, _LEAST_POOL = 2, 10
 # Passages are the same where they share so much of their words.
 _SAME = 0.9
 
@@ -118,27 +118,37 @@ def fuse(words: Sequence[Found], vectors: Sequence[Found]) -> list[Hit]:
 def _distinct(hits: Iterable[Hit], limit: int) -> list[Hit]:
     """Return the first hits that say something else than those before them."""
     kept: list[Hit] = []
-    known: list[_Said] = []
+    said: list[tuple[str, frozenset[str]]] = []
     for hit in hits:
-        said = _said(hit.chunk.chunk.text)
-        if not any(_same(said, other) for other in known):
+        text = hit.chunk.chunk.text
+        characters = frozenset(text)
+        # Sharing most characters is cheap to see, and few passages do.
+        alike = (other for other, its in said if _shared(characters, its) >= _SAME)
+        if not any(_same(text, other) for other in alike):
             kept.append(hit)
-            known.append(said)
+            said.append((text, characters))
         if len(kept) == limit:
             break
     return kept
 
 
-# A passage's words, and all that is none: passages that differ by a number say different things.
-_Said = tuple[frozenset[str], str]
+def _same(first: str, second: str) -> bool:
+    """Whether two passages share nearly all words, and all numbers and Latin letters."""
+    if first == second:
+        return True
+    return (
+        _rest(first) == _rest(second)
+        and _shared(frozenset(features(first)), frozenset(features(second))) >= _SAME
+    )
 
 
-def _said(text: str) -> _Said:
-    return frozenset(features(text)), re.sub(r"[\W\u4e00-\u9fff]+", " ", text)
+def _shared(first: frozenset[str], second: frozenset[str]) -> float:
+    if min(len(first), len(second)) < _SAME * max(len(first), len(second)):
+        return 0.0
+    both = len(first & second)
+    return both / max(len(first) + len(second) - both, 1)
 
 
-def _same(first: _Said, second: _Said) -> bool:
-    (words, rest), (other_words, other_rest) = first, second
-    if rest != other_rest:
-        return False
-    return len(words & other_words) >= _SAME * len(words | other_words)
+def _rest(text: str) -> str:
+    """Return a text's numbers and letters: passages that differ by one say different things."""
+    return re.sub(r"[\W\u4e00-\u9fff]+", " ", text).strip()
