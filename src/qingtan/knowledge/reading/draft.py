@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from textwrap import dedent
 
 from qingtan.i18n import tr
 from qingtan.knowledge.documents import Block, Box, Document, Faq
@@ -56,7 +57,7 @@ class Draft:
 
     def items(self, lines: Iterable[str], box: Box | None = None) -> None:
         """Add a list, an item a line."""
-        text = "\n".join(line for line in map(_item, lines) if line)
+        text = dedent("\n".join(line for line in map(_item, lines) if line))
         self._add(Block("list", text, page=self.page, box=box))
 
     def code(self, text: str, box: Box | None = None) -> None:

@@ -95,7 +95,7 @@ def media_type_of(data: bytes, name: str, said: str = "") -> str:
         return by_name  # its parser says what is wrong with it
     if suffix in _OLD_OFFICE:
         return DOCX  # as before
-    if not data.startswith(_MARKS) and _BINARY.search(data[:4096]):
+    if not data.startswith(_MARKS) and _is_binary(data[:4096]):
         raise _unknown(suffix)
     said = said.partition(";")[0].strip().lower()
     by_word = _SAID.get(said, said)
@@ -109,6 +109,11 @@ def media_type_of(data: bytes, name: str, said: str = "") -> str:
     if not suffix or said.startswith("text/"):
         return TEXT
     raise _unknown(suffix)
+
+
+def _is_binary(head: bytes) -> bool:
+    """Return whether there are more controls than a damaged text has."""
+    return len(_BINARY.findall(head)) > max(3, len(head) // 20)
 
 
 def parser_of(media_type: str) -> Parser:

@@ -25,6 +25,8 @@ _INLINE = frozenset((
     "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 ))  # fmt: skip
 _READINGS = frozenset(("rt", "rp"))  # what stands over characters tells how they sound
+_LISTS = ("ul", "ol", "dl", "menu")
+_TABLE_PARTS = ("thead", "tbody", "tfoot", "tr", "td", "th", "colgroup", "col")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _DEEPEST = 150
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -129,7 +131,7 @@ class Walk:
     def _block(self, child: Any, tag: str, depth: int) -> None:
         if tag in _HEADINGS and not _holds(child, ("table", "ul", "ol")):
             self._draft.heading(flat(_inline(child)), _HEADINGS[tag])
-        elif tag in ("ul", "ol", "dl", "menu") and not _holds(child, ("table", "pre", *_HEADINGS)):
+        elif tag in _LISTS and not _holds(child, ("table", "pre", *_HEADINGS)):
             self._draft.items(list_lines(child))
         elif tag == "pre":
             self._draft.code("".join(_visible(child)))
@@ -141,6 +143,7 @@ class Walk:
     def _table(self, table: Any) -> None:
         for caption in table.findall("caption"):
             self._draft.paragraph(flat(_inline(caption)))
+        self._draft.paragraph(flat(" ".join(_stray(table))))
         add_table(table, self._draft)
 
     def flush(self) -> None:
@@ -221,17 +224,25 @@ def _parts(text: str) -> list[str]:
 
 def list_lines(element: Any, depth: int = 0) -> Iterator[str]:
     """Yield the items of a list, those of lists inside it with two spaces a level before them."""
+    if depth > _DEEPEST:
+        raise Unreadable(tr(f"nests lists deeper than {_DEEPEST}", f"列表嵌套超过{_DEEPEST}层"))
     number = _start(element)
+    yield from _list_text(element.text, depth)
     for child in element:
         tag = child.tag if isinstance(child.tag, str) else ""
-        if not tag or tag in _DROPPED or _is_hidden(child):
-            continue
-        if tag in ("ul", "ol", "dl", "menu"):
+        if tag in _LISTS and not _is_hidden(child):
             yield from list_lines(child, depth + 1)
-            continue
-        sign = f"{number}. " if element.tag == "ol" and tag == "li" else ""
-        number += tag == "li"
-        yield from _item_lines(child, sign, depth)
+        elif tag and tag not in _DROPPED and not _is_hidden(child):
+            sign = f"{number}. " if element.tag == "ol" and tag == "li" else ""
+            number += tag == "li"
+            yield from _item_lines(child, sign, depth)
+        yield from _list_text(child.tail, depth)
+
+
+def _list_text(text: str | None, depth: int, sign: str = "") -> Iterator[str]:
+    words = flat(text or "").replace("\n", " ")
+    if words:
+        yield "  " * depth + sign + words
 
 
 def _start(element: Any) -> int:
@@ -240,24 +251,17 @@ def _start(element: Any) -> int:
 
 
 def _item_lines(item: Any, sign: str, depth: int) -> Iterator[str]:
-    if depth > _DEEPEST:
-        raise Unreadable(tr(f"nests lists deeper than {_DEEPEST}", f"列表嵌套超过{_DEEPEST}层"))
-    inner = [each for each in item if each.tag in ("ul", "ol", "dl", "menu")]
-    tails = [each.tail or "" for each in inner]
+    """Yield an item: its own words, then the lists in it, which are taken out of the tree."""
+    inner = [each for each in item if each.tag in _LISTS]
+    tails = [each.tail for each in inner]
     for each in inner:
         each.tail = None
         item.remove(each)
-    text = flat(_inline(item)).replace("\n", " ")
-    if text:
-        yield "  " * depth + sign + text
+    yield from _list_text(_inline(item), depth, sign)
     for each, tail in zip(inner, tails, strict=True):
         if not _is_hidden(each):
             yield from list_lines(each, depth + 1)
-        if flat(tail):
-            yield "  " * depth + flat(tail).replace("\n", " ")
-    rest = flat(item.tail or "")
-    if rest:
-        yield "  " * depth + rest.replace("\n", " ")
+        yield from _list_text(tail, depth)
 
 
 def _is_layout(table: Any) -> bool:
@@ -265,16 +269,27 @@ def _is_layout(table: Any) -> bool:
     return table.get("role") == "presentation" or _holds(table, ("table", "pre", *_HEADINGS))
 
 
+def _stray(table: Any) -> Iterator[str]:
+    """Yield the text that stands in a table outside its cells, where none belongs."""
+    for part in (table, *table.iter("thead", "tbody", "tfoot", "tr")):
+        yield part.text or ""
+        for child in part:
+            tag = child.tag if isinstance(child.tag, str) else ""
+            inside = (*_TABLE_PARTS, "caption") if part is table else _TABLE_PARTS
+            if tag and tag not in _DROPPED and tag not in inside and not _is_hidden(child):
+                yield _inline(child)
+            yield child.tail or ""
+
+
 def add_table(table: Any, draft: Draft) -> None:
     """Add a table of data."""
     grid = Grid(draft)
-    lines = [each for each in table.iter("tr") if not _is_hidden(each)]
+    lines = _rows(table)
     marked = 0
-    for row, line in enumerate(lines):
-        cells = [each for each in line if each.tag in ("td", "th")]
-        is_header = bool(cells) and all(each.tag == "th" for each in cells)
-        in_head = line.getparent().tag == "thead"
-        marked += marked == row and (in_head or (is_header and len(lines) > 1))
+    for row, (line, cells) in enumerate(lines):
+        is_header = len(lines) > 1 and all(each.tag == "th" for each in cells)
+        in_head = next(line.iterancestors("thead"), None) is not None
+        marked += marked == row and (in_head or is_header)
         for each in cells:
             height = _span(each, "rowspan", _HIGHEST_SPAN) or len(lines)
             height = min(height, len(lines) - row)
@@ -282,6 +297,16 @@ def add_table(table: Any, draft: Draft) -> None:
             text = flat(_inline(each)).replace("\n", " ")
             grid.put(Cell(row, grid.free_column(row), text, height, width))
     draft.table(grid.rows(), marked or grid.header_rows())
+
+
+def _rows(table: Any) -> list[tuple[Any, list[Any]]]:
+    """Return each row with its cells; cells without a row are one of their own."""
+    rows: dict[Any, list[Any]] = {}
+    for cell in table.iter("td", "th"):
+        line = next(cell.iterancestors("tr", "td", "th", "table"))
+        if line.tag in ("tr", "table") and not _is_hidden(line):
+            rows.setdefault(line, []).append(cell)
+    return list(rows.items())
 
 
 def _span(cell: Any, name: str, most: int) -> int:

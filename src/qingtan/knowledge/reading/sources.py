@@ -202,9 +202,9 @@ def of_archive(source: Source, limits: Limits, prefix: str) -> Iterator[Source]:
     unpacked = check_sizes(archive.infolist(), source.size, limits)
     for member in archive.infolist():
         name = member_name(member)
-        if member.is_dir() or is_skipped(name):
-            continue
         found = _member(archive, member, name, prefix)
+        if member.is_dir() or (is_skipped(name) and not found.problem):
+            continue
         if not _is_archive(name) or found.problem:
             yield found
             continue
@@ -242,9 +242,9 @@ def _inner(found: Source, packed: int, limits: Limits, unpacked: int) -> Iterato
         return
     for member in archive.infolist():
         name = member_name(member)
-        if member.is_dir() or is_skipped(name):
-            continue
         inner = _member(archive, member, name, f"{found.name}/")
+        if member.is_dir() or (is_skipped(name) and not inner.problem):
+            continue
         if _is_archive(name):
             problem = tr("is an archive in an archive in an archive", "压缩包嵌套超过一层")
             inner = Source(inner.name, inner.size, problem=problem)

@@ -53,7 +53,7 @@ def decode(data: bytes, declared: str = "") -> str:
             text = data.decode(encoding) if encoding else "\0"
         except (LookupError, UnicodeError, ValueError):
             continue
-        if "\0" not in text:
+        if text.count("\0") * 20 <= len(text):  # else it is in another encoding, or no text
             return text
     raise Unreadable(
         tr(

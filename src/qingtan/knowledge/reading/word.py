@@ -28,6 +28,7 @@ _CONTAINERS = frozenset(
 _SIGNS = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _HEADING = re.compile(r"(?:heading|标题)\s*([1-9])", re.IGNORECASE)
 _TITLE = re.compile("(?:title|标题|文档标题)", re.IGNORECASE)
+_ARTICLE = re.compile("第.+[条款]")  # of a law: each is a paragraph
 _LIST = re.compile("(?:list|列表)", re.IGNORECASE)
 _DEEPEST = 40
 _HIGHEST_LEVEL_OF_TEXT = 9
@@ -114,7 +115,7 @@ class _Reader:
         text = _text(element)
         is_listed = number not in ("", "0")
         label = self._numbering.label(number, depth or 0) if is_listed and text.strip() else ""
-        is_item = (is_listed or depth is not None) and not level
+        is_item = (is_listed or depth is not None) and not level and not _ARTICLE.match(label)
         return _Paragraph(text, level, (depth or 0) if is_item else None, label)
 
     def _look(self, style_id: str) -> tuple[int, str, int | None]:

@@ -5,8 +5,9 @@ from collections import Counter
 
 from qingtan.knowledge.reading.pdf.lines import Line
 
-_MARGIN = 0.14  # of the height, above and below
-_OUTERMOST = 4  # lines, above and below
+_MARGIN = 0.1  # of the height, above and below
+_OUTERMOST = 3  # lines, above and below
+_LONGEST_HEAD = 60  # characters; a longer line must be the same to its last digit
 _STEPS = 60  # places that are told apart on the height of a page
 _LEAST_PAGES = 3
 _LEAST_COUNTING = 5  # pages; by chance a title of a list counts on with two or three
@@ -53,7 +54,9 @@ def without_furniture(pages: list[list[Line]], heights: list[float]) -> list[lis
 def _count(line: Line, key: Key, page: int) -> tuple[int, int] | None:
     """Return the place of a line and how far its number is from the page's; None without one."""
     found = _COUNTED.match(line.text) or _COUNTS.search(line.text)
-    return (key[1], int(found[1]) - page) if found and len(line.text) <= 80 else None
+    return (
+        (key[1], int(found[1]) - page) if found and len(line.text) <= _LONGEST_HEAD + 20 else None
+    )
 
 
 def _edges(lines: list[Line], height: float) -> dict[int, Key]:
@@ -64,7 +67,9 @@ def _edges(lines: list[Line], height: float) -> dict[int, Key]:
     for number in outer:
         place = lines[number].middle / max(height, 1)
         if place < _MARGIN or place > 1 - _MARGIN:
-            words = _DIGITS.sub("#", lines[number].text).replace(" ", "")
+            words = lines[number].text.replace(" ", "")
+            if len(words) <= _LONGEST_HEAD:
+                words = _DIGITS.sub("#", words)
             result[number] = (words, round(place * _STEPS))
     return result
 

@@ -1,8 +1,8 @@
 """Reading a PDF file: each page's lines and tables, then what all pages together tell."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
@@ -15,7 +15,9 @@ from qingtan.knowledge.reading.limits import Unreadable
 from qingtan.knowledge.reading.pdf import layout, ocr
 from qingtan.knowledge.reading.pdf.furniture import without_furniture
 from qingtan.knowledge.reading.pdf.lines import Character, Line, PageText, merged, text_of
-from qingtan.knowledge.reading.pdf.tables import RuledTable, Tables, has_rules, is_within
+from qingtan.knowledge.reading.pdf.plumber import Plumber, RuledTable, has_rules, is_within
+
+T = TypeVar("T")
 
 _LEAST_CHARACTERS = 8  # on a page with pictures, else it is taken for a scan
 
@@ -82,7 +84,7 @@ class _Reader:
 
     def __init__(self, document: Any, data: bytes, draft: Draft) -> None:
         self._document = document
-        self._tables = Tables(data)
+        self._plumber = Plumber(data)
         self._draft = draft
         self._scans: list[int] = []
         self._broken: list[int] = []
@@ -108,9 +110,12 @@ class _Reader:
 
     def _read(self, page: Any, text: PageText, number: int) -> _Page:
         result = _Page(number, text.width, text.height, [])
-        if text.count < _LEAST_CHARACTERS and _has_picture(page):
-            result.lines = self._look(page, number)
-        result.lines = result.lines or merged(text.lines())
+        result.lines = merged(text.lines())
+        if not result.lines and _has(page, raw.FPDF_PAGEOBJ_TEXT):
+            # Of a font that is not inside the file pdfium passes over characters that stand alone.
+            result.lines = self._plumb(self._plumber.lines, number)
+        if text.count < _LEAST_CHARACTERS and _has(page, raw.FPDF_PAGEOBJ_IMAGE):
+            result.lines = self._look(page, number) or result.lines
         found = self._find_tables(page, number) if result.lines else []
         if found:
             _take_tables(result, found, text.characters(), self._draft)
@@ -124,8 +129,11 @@ class _Reader:
         return lines
 
     def _find_tables(self, page: Any, number: int) -> list[RuledTable]:
+        return self._plumb(self._plumber.tables, number) if has_rules(page) else []
+
+    def _plumb(self, look: Callable[[int], list[T]], number: int) -> list[T]:
         try:
-            return self._tables.on_page(number) if has_rules(page) else []
+            return look(number)
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception:  # pdfminer raises whatever a damaged file makes it stumble over
@@ -164,11 +172,8 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
 
 
-def _has_picture(page: Any) -> bool:
-    return (
-        next(iter(page.get_objects(filter=(raw.FPDF_PAGEOBJ_IMAGE,), max_depth=4)), None)
-        is not None
-    )
+def _has(page: Any, kind: int) -> bool:
+    return next(iter(page.get_objects(filter=(kind,), max_depth=4)), None) is not None
 
 
 def _take_tables(

@@ -1,4 +1,4 @@
-"""Ruled tables: their lines by pdfplumber, their words by pdfium."""
+"""What pdfium leaves: the rules of tables, and text that it passes over; by pdfplumber."""
 
 import io
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pdfplumber
 import pypdfium2.raw as raw
 
 from qingtan.knowledge.reading.grid import Cell
+from qingtan.knowledge.reading.pdf.lines import Line, plain
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom, in points
 
@@ -44,22 +45,47 @@ def has_rules(page: Any) -> bool:
     return False
 
 
-class Tables:
-    """Finds the tables of pages; the file is opened when the first page asks."""
+class Plumber:
+    """Looks at pages again; the file is opened when the first page asks.
+
+    Its methods raise whatever pdfminer raises on a damaged file.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._file: Any = None
 
-    def on_page(self, number: int) -> list[RuledTable]:
-        """Return the tables of a page, numbered from 1; of at least two rows and two columns.
+    def lines(self, number: int) -> list[Line]:
+        """Return the lines of a page, numbered from 1."""
+        page = self._page(number)
+        try:
+            left, top = page.bbox[:2]
+            words = page.extract_words(
+                keep_blank_chars=True, use_text_flow=True, extra_attrs=["size"]
+            )
+            return [
+                Line(
+                    text,
+                    word["x0"] - left,
+                    word["top"] - top,
+                    word["x1"] - left,
+                    word["bottom"] - top,
+                    round(word["size"], 1),
+                )
+                for word in words
+                if (text := plain(word["text"]))
+            ]
+        finally:
+            page.close()
 
-        Raises:
-            Exception: whatever pdfminer raises on a damaged file.
-        """
+    def _page(self, number: int) -> Any:
         if self._file is None:
             self._file = pdfplumber.open(io.BytesIO(self._data))
-        page = self._file.pages[number - 1]
+        return self._file.pages[number - 1]
+
+    def tables(self, number: int) -> list[RuledTable]:
+        """Return the tables of a page; of at least two rows and two columns."""
+        page = self._page(number)
         try:
             found = [_ruled(each) for each in page.find_tables()]
             left, top = page.bbox[:2]
