@@ -2,7 +2,7 @@
 
 The logits of a batch are by far its largest tensor, and their gradient is another one. Here neither
 is ever whole: each chunk of tokens gives its part of the loss and of the gradients at once, in the
-forward pass (2410.10989).
+forward pass (2410.10989). What is scored at once on a CPU stays in its cache.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,8 @@ _CPU_CHUNK, _GPU_CHUNK = 512, 4096
 _BLOCK = 1 << 18
 
 # Logits (n, V) float32 of the tokens in a slice of all → sums over them (k,). The logits are
-# overwritten by the gradient of the first sum with respect to them.
+# overwritten by the gradient of the first sum with respect to them. n is what is best worked on at
+# once.
 Score = Callable[[Tensor, slice], Tensor]
 
 
@@ -44,26 +45,22 @@ def score_likelihood(labels: Tensor) -> Score:
     """Return the score whose only sum is the cross-entropy at labels (N,), in nats."""
 
     def score(logits: Tensor, here: slice) -> Tensor:
-        total = torch.zeros(1, dtype=torch.float64, device=logits.device)
         wanted = labels[here, None]
-        for rows in blocks(logits):
-            logs = torch.log_softmax(logits[rows], -1)
-            total -= logs.gather(1, wanted[rows]).sum()
-            torch.exp(logs, out=logits[rows])
-            minus = torch.full_like(wanted[rows], -1, dtype=logits.dtype)
-            logits[rows].scatter_add_(1, wanted[rows], minus)
-        return total
+        logs = torch.log_softmax(logits, -1)
+        torch.exp(logs, out=logits)
+        logits.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=logits.dtype))
+        return -logs.gather(1, wanted).sum(0, dtype=torch.float64)
 
     return score
 
 
-def blocks(logits: Tensor) -> Iterator[slice]:
+def _blocks(logits: Tensor) -> Iterator[slice]:
     """Yield slices of the rows of logits (n, V), of as many as are best worked on at once."""
     rows = len(logits)
     if logits.device.type == "cpu":
         rows = max(1, _BLOCK // logits.shape[1])
-    for start in range(0, len(logits), max(1, rows)):
-        yield slice(start, start + rows)
+    for start in range(0, max(1, len(logits)), max(1, rows)):
+        yield slice(start, min(start + rows, len(logits)))
 
 
 class _ScoredHead(torch.autograd.Function):
@@ -78,17 +75,20 @@ class _ScoredHead(torch.autograd.Function):
             of_weight = torch.zeros_like(weight, dtype=torch.float32)
         size = _CPU_CHUNK if kind == "cpu" else _GPU_CHUNK
         sums = []
+        scored: Tensor | None = None  # always the same memory, which stays in the cache
         for start in range(0, max(1, len(hidden)), size):
             here = slice(start, start + size)
             inputs = hidden[here] if head is None else hidden[here].to(dtype)
-            logits = (inputs if head is None else inputs @ head.T).float()
-            if logits.data_ptr() == inputs.data_ptr():
-                logits = logits.clone()
-            sums.append(score(logits, here))
-            gradient = logits.to(dtype)
-            of_hidden[here] = gradient if head is None else gradient @ head
+            logits = inputs.clone() if head is None else inputs @ head.T
+            for rows in _blocks(logits):
+                if scored is None:
+                    scored = torch.empty_like(logits[rows], dtype=torch.float32)
+                block = scored[: rows.stop - rows.start].copy_(logits[rows])
+                sums.append(score(block, slice(start + rows.start, start + rows.stop)))
+                logits[rows] = block  # the gradient now
+            of_hidden[here] = logits if head is None else logits @ head
             if of_weight is not None:
-                of_weight += gradient.T @ inputs
+                of_weight += logits.T @ inputs
         ctx.save_for_backward(of_hidden, of_weight)
         ctx.dtypes = hidden.dtype, None if weight is None else weight.dtype
         return torch.stack(sums).sum(0)

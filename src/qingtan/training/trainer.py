@@ -21,6 +21,7 @@ from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
 from qingtan.training.batches import Batch
 from qingtan.training.examination import Examination
+from qingtan.training.memory import keep_freed_memory
 from qingtan.training.objective import Loss
 from qingtan.training.optimizer import Average, Optimizer, rate_share
 from qingtan.training.parallel import Processes, joined
@@ -69,6 +70,8 @@ class Trainer:
         self.processes = processes
         self.device = choose_device(recipe.device)
         self.precision = choose_precision(recipe.precision, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         corpus = Corpus.open(recipe.data.corpus)
         tokenizer = GLMTokenizer.from_file(corpus.tokenizer_path)
         sources = recipe.data.sources or corpus.epochs

@@ -16,7 +16,7 @@ from qingtan.training.batches import Batch
 from qingtan.training.distillation.divergences import grade
 from qingtan.training.distillation.hidden import HiddenMatching
 from qingtan.training.distillation.on_policy import answer_batch, is_on_policy
-from qingtan.training.head import Score, blocks, score_head, score_likelihood
+from qingtan.training.head import Score, score_head, score_likelihood
 from qingtan.training.objective import NONE, Loss, Objective
 from qingtan.training.subject import Subject
 from qingtan.training.tables import DistillationTable
@@ -107,15 +107,12 @@ class TeacherDistillation(Objective):
         def score(logits: Tensor, here: slice) -> Tensor:
             with torch.no_grad():
                 theirs = head(hidden[here])
-            ours, apart = logits.clone(), torch.zeros((), dtype=torch.float64, device=logits.device)
+            ours = logits[:, known].clone()
+            values, gradient = grade(self._table, theirs[:, known].float(), ours)
+            apart = values.sum(dtype=torch.float64)
             ce = likelihood(logits, here)[0]
             logits *= ce_weight
-            for rows in blocks(logits):
-                values, gradient = grade(
-                    self._table, theirs[rows, known].float(), ours[rows, known]
-                )
-                apart += values.sum()
-                logits[rows, known] += gradient.mul_(1 - ce_weight)
+            logits[:, known] += gradient.mul_(1 - ce_weight)
             return torch.stack([ce_weight * ce + (1 - ce_weight) * apart, apart, ce])
 
         return score
