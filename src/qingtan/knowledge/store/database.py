@@ -17,11 +17,13 @@ class Database(Protocol):
         bytes_type: what a column of bytes is called.
         number_key: how a column of numbers that are never used again is declared.
         skip_locked: the end of a SELECT that passes over rows that others hold.
+        hold: the end of a SELECT whose rows nobody else changes before the transaction ends.
     """
 
     bytes_type: str
     number_key: str
     skip_locked: str
+    hold: str
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Run one statement.

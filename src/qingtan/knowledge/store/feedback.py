@@ -9,21 +9,6 @@ from qingtan.knowledge.store.database import Database
 from qingtan.knowledge.store.interface import Base
 from qingtan.knowledge.store.records import clean, now
 
-TABLE = """
-CREATE TABLE feedback (
-    number {number_key},
-    id TEXT NOT NULL UNIQUE,
-    base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
-    vote TEXT NOT NULL,
-    answer TEXT NOT NULL,
-    chunk TEXT NOT NULL,
-    question TEXT NOT NULL,
-    text TEXT NOT NULL,
-    comment TEXT NOT NULL,
-    time TEXT NOT NULL
-);
-CREATE INDEX feedback_of_base ON feedback (base)
-"""
 _COLUMNS = "id, vote, answer, chunk, question, text, comment, time"
 _ID_BYTES = 16
 
@@ -80,8 +65,7 @@ class FeedbackTable:
         id, time = secrets.token_urlsafe(_ID_BYTES), now()
         with self._database.transaction():
             self._database.rows(
-                "DELETE FROM feedback "
-                "WHERE base = ? AND answer <> '' AND answer = ? AND chunk = ?",
+                "DELETE FROM feedback WHERE base = ? AND answer <> '' AND answer = ? AND chunk = ?",
                 (base.id, *said[1:3]),
             )
             self._database.rows(
@@ -100,6 +84,4 @@ class FeedbackTable:
             f"WHERE base IN ({', '.join('?' * len(names))}) ORDER BY number DESC LIMIT ?",
             (*names, limit),
         )
-        return [
-            Feedback(id, names[base], Opinion(*said), time) for base, id, *said, time in rows
-        ]
+        return [Feedback(id, names[base], Opinion(*said), time) for base, id, *said, time in rows]

@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document
+
+if TYPE_CHECKING:
+    from qingtan.knowledge.store.feedback import FeedbackTable
+    from qingtan.knowledge.store.jobs import Jobs
 
 DEFAULT_TENANT = "default"
 
@@ -101,7 +105,19 @@ EVERYTHING = Filter()
 
 
 class Store(Protocol):
-    """See the module. Every method raises NotFound (a UserError) for what is not there."""
+    """See the module.
+
+    Every method raises NotFound (a UserError) for what is not there or is another tenant's, and
+    Unavailable (a UserError, too) where the store is locked for long or its disk is full; nothing
+    is changed then. Threads and processes may share a store.
+
+    Attributes:
+        jobs: what is being read into the bases.
+        feedback: what people said of answers and passages.
+    """
+
+    jobs: "Jobs"
+    feedback: "FeedbackTable"
 
     def create_base(
         self, tenant: str, name: str, *, about: str = "", words: Sequence[str] = ()

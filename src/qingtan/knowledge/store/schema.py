@@ -61,7 +61,65 @@ def documents(database: Database) -> None:
     run(database, _DOCUMENTS)
 
 
-STEPS: tuple[Step, ...] = (documents,)
+_JOBS = """
+CREATE TABLE jobs (
+    number {number_key},
+    id TEXT NOT NULL UNIQUE,
+    base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
+    state TEXT NOT NULL,
+    created TEXT NOT NULL,
+    finished TEXT
+);
+CREATE INDEX jobs_of_base ON jobs (base);
+CREATE TABLE items (
+    number {number_key},
+    job BIGINT NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    turn INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    place TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    scratch TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    warnings TEXT NOT NULL DEFAULT '[]',
+    worker TEXT NOT NULL DEFAULT '',
+    lease DOUBLE PRECISION NOT NULL DEFAULT 0
+);
+CREATE INDEX items_of_job ON items (job);
+CREATE INDEX items_by_turn ON items (state, turn, number);
+"""
+
+
+def jobs(database: Database) -> None:
+    """Version 2: jobs and their items."""
+    run(database, _JOBS)
+
+
+_FEEDBACK = """
+CREATE TABLE feedback (
+    number {number_key},
+    id TEXT NOT NULL UNIQUE,
+    base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
+    vote TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    chunk TEXT NOT NULL,
+    question TEXT NOT NULL,
+    text TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    time TEXT NOT NULL
+);
+CREATE INDEX feedback_of_base ON feedback (base);
+"""
+
+
+def feedback(database: Database) -> None:
+    """Version 3: what people said of answers and passages."""
+    run(database, _FEEDBACK)
+
+
+STEPS: tuple[Step, ...] = (documents, jobs, feedback)
 
 
 def run(database: Database, script: str) -> None:

@@ -13,6 +13,7 @@ from qingtan.i18n import tr
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document
 from qingtan.knowledge.store.database import Database
+from qingtan.knowledge.store.feedback import FeedbackTable
 from qingtan.knowledge.store.index import Index, Scored
 from qingtan.knowledge.store.interface import (
     EVERYTHING,
@@ -22,6 +23,7 @@ from qingtan.knowledge.store.interface import (
     StoredChunk,
     StoredDocument,
 )
+from qingtan.knowledge.store.jobs import Jobs
 from qingtan.knowledge.store.records import (
     BASE,
     DOCUMENT,
@@ -54,6 +56,8 @@ class SqlStore:
     def __init__(self, database: Database, index: Index) -> None:
         self.database = database
         self._index = index
+        self.jobs = Jobs(database)
+        self.feedback = FeedbackTable(database)
 
     # Bases.
 

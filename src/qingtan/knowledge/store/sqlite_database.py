@@ -29,7 +29,7 @@ class SqliteDatabase:
 
     bytes_type = "BLOB"
     number_key = "INTEGER PRIMARY KEY AUTOINCREMENT"
-    skip_locked = ""  # whoever writes is alone
+    skip_locked = hold = ""  # whoever writes is alone
 
     def __init__(self, path: Path, patience: float = 30.0) -> None:
         """Open the file.
