@@ -22,6 +22,7 @@ FLOORS = {
     "knowledge": 3,
     "training": 4,
     "chat": 4,
+    "apps": 5,
     "evaluation": 5,
     "server": 6,
     "cli": 7,

@@ -23,6 +23,8 @@ _WORD = re.compile(
 _LITTLE = 0.25
 _LATIN_WEIGHT = 2.0
 
+# What is counted with them is told by the words beside them: 三名员工 are 三个员工.
+_COUNTED = "个名人位件台辆本张只家座所项种类倍层届级款页集部首篇支艘架株颗片粒瓶盒套条"
 _UNITS: Mapping[str, tuple[str, Decimal]] = {
     unit: (kind, Decimal(factor))
     for kind, units in {
@@ -40,10 +42,9 @@ _UNITS: Mapping[str, tuple[str, Decimal]] = {
         "%": "%:1 百分点:1 个百分点:1",
         "B": "kb:1 mb:1000 gb:1000000 tb:1000000000",
         "l": "毫升:0.001 升:1 ml:0.001 l:1",
-        "人": "人:1 名:1 位:1",
+        "count": " ".join(f"{each}:1" for each in _COUNTED),
         "次": "次:1 回:1",
         "度": "度:1 摄氏度:1 ℃:1 °c:1",
-        "条": "条:1",
         "岁": "岁:1",
         "o'clock": "点:1 时:1 点钟:1",
         "minute": "分:1",
@@ -139,6 +140,8 @@ def _amount(match: re.Match[str]) -> Amount | None:
     if value is None or (numeral and len(numeral) == 1 and not (unit or percent)):
         return None
     kind, factor = _UNITS.get("%" if percent else unit, ("", Decimal(1)))
+    if numeral == "一" and kind == "count":
+        return None  # 一个, 一种: an article
     return Amount((value * factor).normalize(), kind, match[0].strip())
 
 

@@ -1,0 +1,1 @@
+"""Floor 5: what people use a model for."""
