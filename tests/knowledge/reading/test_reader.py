@@ -160,8 +160,9 @@ def endless_pdf() -> bytes:
         number = 100 + level
         calls = b"/X Do " * 10 if level + 1 < levels else b"BT (x) Tj ET"
         objects += (
-            b"%d 0 obj\n<</Type/XObject/Subtype/Form/BBox[0 0 600 800]/Resources<</XObject<</X %d 0 R>>>>"
-            b"/Length %d>>stream\n%s\nendstream\nendobj\n" % (number, number + 1, len(calls), calls)
+            b"%d 0 obj\n<</Type/XObject/Subtype/Form/BBox[0 0 600 800]"
+            b"/Resources<</XObject<</X %d 0 R>>>>/Length %d>>stream\n%s\nendstream\nendobj\n"
+            % (number, number + 1, len(calls), calls)
         )
     page = data.replace(b"/XObject<</I 8 0 R>>", b"/XObject<</I 8 0 R/X 100 0 R>>")
     content = b"11 0 obj\n<</Length 60>>stream\n" + b"/X Do " * 10 + b"\nendstream\nendobj\n"
