@@ -1,4 +1,4 @@
-"""Which decoding defaults suit a model: its tasks under several temperatures and penalties.
+"""Which decoding defaults suit a model: its tasks under several settings of sampling.
 
     python benchmarks/decoding.py models/qingtan
 
@@ -20,13 +20,15 @@ TASKS = ("cited", "customer-service", "law", "to-chinese", "entities", "poems", 
 
 
 def settings(arguments: argparse.Namespace) -> Iterator[Settings]:
-    for temperature, penalty in itertools.product(arguments.temperatures, arguments.penalties):
+    choices = arguments.temperatures, arguments.penalties, arguments.ngrams
+    for temperature, penalty, ngram in itertools.product(*choices):
         yield Settings(
             data=arguments.data,
             tasks=TASKS,
             limit=arguments.limit,
             temperature=temperature,
             repetition_penalty=penalty,
+            no_repeat_ngram_size=ngram,
         )
 
 
@@ -37,6 +39,7 @@ def row(results: Results) -> list[str]:
     return [
         f"{results.temperature:g}",
         f"{results.repetition_penalty:g}",
+        f"{results.no_repeat_ngram_size}",
         f"{overall['loops']:.1%}",
         f"{overall['ends']:.1%}",
         *(f"{headlines[name]:.3f}" for name in TASKS),
@@ -51,13 +54,15 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60, help="items of each task")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.4, 0.6, 0.8])
     parser.add_argument("--penalties", type=float, nargs="+", default=[1.0, 1.05, 1.1])
+    parser.add_argument("--ngrams", type=int, nargs="+", default=[0, 6], help="0 is none")
     arguments = parser.parse_args()
     name = find_model(arguments.model).resolve().name
     rows = []
     for each in settings(arguments):
-        folder = f"runs/decoding/{name}-{each.temperature:g}-{each.repetition_penalty:g}"
+        setting = f"{each.temperature:g}-{each.repetition_penalty:g}-{each.no_repeat_ngram_size}"
+        folder = f"runs/decoding/{name}-{setting}"
         rows.append(row(evaluate(arguments.model, each, folder)))
-    header = ["temperature", "penalty", "loops", "ends", *TASKS, "rhyme"]
+    header = ["temperature", "penalty", "n-gram", "loops", "ends", *TASKS, "rhyme"]
     for cells in (header, *rows):
         print("  ".join(cell.ljust(len(name)) for cell, name in zip(cells, header, strict=True)))
 
