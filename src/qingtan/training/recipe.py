@@ -49,8 +49,8 @@ class TrainRecipe(Recipe):
     """Of the products; auto: bfloat16 on a GPU and on a CPU that has instructions for it (AVX-512
     BF16), float32 on others."""
     compile: bool = False
-    """Compile the blocks with torch.compile. On a CPU that takes some 15 seconds and a C++
-    compiler, and gave a few per cent at most."""
+    """Compile the blocks with torch.compile. On a CPU that takes some 15 to 60 seconds and a C++
+    compiler, and gives a sixth where products are fast (AMX), a few per cent elsewhere."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     tensorboard: bool = False
