@@ -16,7 +16,7 @@ from qingtan.knowledge.ingestion import Ingestion, Item, Job, Line, Loaded
 from qingtan.knowledge.store.interface import Base, Store
 from qingtan.knowledge.store.jobs import Lost
 
-from ..store.conftest import Opener
+from ..conftest import Opener
 from .samples import cut, files, ingestion, read, run_all
 
 

@@ -8,7 +8,7 @@ from qingtan.errors import NotFound, UserError
 from qingtan.knowledge.documents import Document
 from qingtan.knowledge.store.interface import Store
 
-from .conftest import Opener
+from ..conftest import Opener
 from .samples import RICH_BLOCKS, RICH_CHUNK, document, put, texts
 
 

@@ -15,12 +15,14 @@ class Database(Protocol):
 
     Attributes:
         bytes_type: what a column of bytes is called.
+        text_type: what a column of text is called that is sorted by its code points.
         number_key: how a column of numbers that are never used again is declared.
         skip_locked: the end of a SELECT that passes over rows that others hold.
         hold: the end of a SELECT whose rows nobody else changes before the transaction ends.
     """
 
     bytes_type: str
+    text_type: str
     number_key: str
     skip_locked: str
     hold: str

@@ -1,12 +1,13 @@
 """What the store asks of an index: passages by their words, and by their vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.knowledge.store.interface import Filter
+from qingtan.knowledge.store.records import clean
 from qingtan.knowledge.words import Terms
 
 # The number of a chunk, and its score; a higher one is better.
@@ -55,6 +56,23 @@ class Index(Protocol):
         """Return what is damaged, or does not fit the table of chunks."""
 
 
+def rarest(counted: Mapping[str, int], most: int) -> list[str]:
+    """Return the terms that few chunks hold, so many of them that not too many chunks are scored.
+
+    Args:
+        counted: how many chunks hold each.
+        most: how many may be scored.
+    """
+    total = 0
+    kept: list[str] = []
+    for term, count in sorted(counted.items(), key=lambda each: (each[1], each[0])):
+        total += count
+        if total > most and kept:
+            break
+        kept.append(term)
+    return kept
+
+
 def condition(where: Filter) -> tuple[str, list[Any]]:
     """Return SQL over `chunks` and `documents` that holds for what may be found, and its values."""
     parts: list[str] = []
@@ -62,11 +80,11 @@ def condition(where: Filter) -> tuple[str, list[Any]]:
     for column, wanted in (("chunks.topic", where.topics), ("documents.id", where.documents)):
         if wanted:
             parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-            values += wanted
+            values += map(clean, wanted)
     if where.since:
         parts.append("documents.date >= ?")
-        values.append(where.since)
+        values.append(clean(where.since))
     if where.until:  # "2024-05" lets all of May through
         parts.append("substr(documents.date, 1, ?) <= ?")
-        values += (len(where.until), where.until)
+        values += (len(where.until), clean(where.until))
     return " AND ".join(parts), values

@@ -179,7 +179,7 @@ class Jobs:
             NotFound: the base has no such job.
         """
         with self._database.transaction():
-            number, _, state, *_ = self._row(base, id)
+            number, _, state, *_ = self._row(base, id, self._database.hold)
             if state in ("queued", "running"):
                 self._database.rows(
                     "UPDATE jobs SET state = 'cancelled', finished = ? WHERE number = ?",
@@ -206,11 +206,11 @@ class Jobs:
                 tr(f"{base.name}: no such knowledge base", f"{base.name}：没有这个知识库")
             )
 
-    def _row(self, base: Base, id: str) -> Row:
+    def _row(self, base: Base, id: str, hold: str = "") -> Row:
         self._check(base)
         rows = self._database.rows(
             "SELECT number, id, state, created, finished FROM jobs WHERE base = ? AND id = ?"
-            + self._database.hold,
+            + hold,
             (base.id, clean(id)),
         )
         if not rows:

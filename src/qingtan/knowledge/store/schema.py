@@ -14,30 +14,30 @@ Step = Callable[[Database], None]
 _DOCUMENTS = """
 CREATE TABLE bases (
     number {number_key},
-    tenant TEXT NOT NULL,
-    name TEXT NOT NULL,
-    about TEXT NOT NULL,
-    words TEXT NOT NULL,
-    encoder TEXT NOT NULL DEFAULT '',
+    tenant {text_type} NOT NULL,
+    name {text_type} NOT NULL,
+    about {text_type} NOT NULL,
+    words {text_type} NOT NULL,
+    encoder {text_type} NOT NULL DEFAULT '',
     dimensions INTEGER NOT NULL DEFAULT 0,
-    created TEXT NOT NULL,
+    created {text_type} NOT NULL,
     UNIQUE (tenant, name)
 );
 CREATE TABLE documents (
     number {number_key},
-    id TEXT NOT NULL UNIQUE,
+    id {text_type} NOT NULL UNIQUE,
     base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    title TEXT NOT NULL,
-    media_type TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    date TEXT,
+    name {text_type} NOT NULL,
+    title {text_type} NOT NULL,
+    media_type {text_type} NOT NULL,
+    digest {text_type} NOT NULL,
+    topic {text_type} NOT NULL,
+    date {text_type},
     pages INTEGER,
     chunks INTEGER NOT NULL,
-    added TEXT NOT NULL,
-    warnings TEXT NOT NULL,
-    facts TEXT NOT NULL,
+    added {text_type} NOT NULL,
+    warnings {text_type} NOT NULL,
+    facts {text_type} NOT NULL,
     UNIQUE (base, name)
 );
 CREATE TABLE contents (
@@ -47,10 +47,10 @@ CREATE TABLE contents (
 );
 CREATE TABLE chunks (
     number {number_key},
-    id TEXT NOT NULL UNIQUE,
+    id {text_type} NOT NULL UNIQUE,
     document BIGINT NOT NULL REFERENCES documents ON DELETE CASCADE,
-    topic TEXT NOT NULL,
-    chunk TEXT NOT NULL
+    topic {text_type} NOT NULL,
+    chunk {text_type} NOT NULL
 );
 CREATE INDEX chunks_of_document ON chunks (document);
 """
@@ -64,27 +64,27 @@ def documents(database: Database) -> None:
 _JOBS = """
 CREATE TABLE jobs (
     number {number_key},
-    id TEXT NOT NULL UNIQUE,
+    id {text_type} NOT NULL UNIQUE,
     base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
-    state TEXT NOT NULL,
-    created TEXT NOT NULL,
-    finished TEXT
+    state {text_type} NOT NULL,
+    created {text_type} NOT NULL,
+    finished {text_type}
 );
 CREATE INDEX jobs_of_base ON jobs (base);
 CREATE TABLE items (
     number {number_key},
     job BIGINT NOT NULL REFERENCES jobs ON DELETE CASCADE,
     turn INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
-    place TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    scratch TEXT NOT NULL,
-    state TEXT NOT NULL,
+    kind {text_type} NOT NULL,
+    name {text_type} NOT NULL,
+    place {text_type} NOT NULL,
+    topic {text_type} NOT NULL,
+    scratch {text_type} NOT NULL,
+    state {text_type} NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '',
-    warnings TEXT NOT NULL DEFAULT '[]',
-    worker TEXT NOT NULL DEFAULT '',
+    reason {text_type} NOT NULL DEFAULT '',
+    warnings {text_type} NOT NULL DEFAULT '[]',
+    worker {text_type} NOT NULL DEFAULT '',
     lease DOUBLE PRECISION NOT NULL DEFAULT 0
 );
 CREATE INDEX items_of_job ON items (job);
@@ -100,15 +100,15 @@ def jobs(database: Database) -> None:
 _FEEDBACK = """
 CREATE TABLE feedback (
     number {number_key},
-    id TEXT NOT NULL UNIQUE,
+    id {text_type} NOT NULL UNIQUE,
     base BIGINT NOT NULL REFERENCES bases ON DELETE CASCADE,
-    vote TEXT NOT NULL,
-    answer TEXT NOT NULL,
-    chunk TEXT NOT NULL,
-    question TEXT NOT NULL,
-    text TEXT NOT NULL,
-    comment TEXT NOT NULL,
-    time TEXT NOT NULL
+    vote {text_type} NOT NULL,
+    answer {text_type} NOT NULL,
+    chunk {text_type} NOT NULL,
+    question {text_type} NOT NULL,
+    text {text_type} NOT NULL,
+    comment {text_type} NOT NULL,
+    time {text_type} NOT NULL
 );
 CREATE INDEX feedback_of_base ON feedback (base);
 """
@@ -124,7 +124,11 @@ STEPS: tuple[Step, ...] = (documents, jobs, feedback)
 
 def run(database: Database, script: str) -> None:
     """Run statements that stand in both dialects."""
-    script = script.format(bytes_type=database.bytes_type, number_key=database.number_key)
+    script = script.format(
+        bytes_type=database.bytes_type,
+        number_key=database.number_key,
+        text_type=database.text_type,
+    )
     for statement in script.split(";"):
         if statement.strip():
             database.rows(statement)

@@ -105,14 +105,14 @@ class SqlStore:
     def remove_base(self, base: Base) -> None:
         """See `Store.remove_base`."""
         with self.transaction():
-            self._current(base)
+            self._current(base, hold=True)
             self._index.drop(base.id)
             self.database.rows("DELETE FROM bases WHERE number = ?", (base.id,))
 
     def set_words(self, base: Base, words: Sequence[str]) -> Base:
         """See `Store.set_words`."""
         with self.transaction():
-            self._current(base)
+            self._current(base, hold=True)
             self.database.rows(
                 "UPDATE bases SET words = ? WHERE number = ?", (_dump_words(words), base.id)
             )
@@ -135,14 +135,19 @@ class SqlStore:
             self._index.add(base.id, numbers, terms)
             last = numbers[-1]
 
-    def _current(self, base: Base) -> Base:
+    def _current(self, base: Base, hold: bool = False) -> Base:
         """Return a base as it is now.
+
+        Args:
+            hold: let nobody else change it, or what is in it, before the transaction ends.
 
         Raises:
             NotFound: it was removed, or is not this tenant's.
         """
         rows = self.database.rows(
-            f"SELECT {BASE} FROM bases WHERE number = ? AND tenant = ?", (base.id, base.tenant)
+            f"SELECT {BASE} FROM bases WHERE number = ? AND tenant = ?"
+            + (self.database.hold if hold else ""),
+            (base.id, base.tenant),
         )
         if not rows:
             raise _no_base(base.name)
@@ -169,7 +174,7 @@ class SqlStore:
         # Cutting takes long, and others wait for a transaction.
         terms = [segmenter(words).index(chunk.searched) for chunk in chunks]
         with self.transaction():
-            base = self._current(base)
+            base = self._current(base, hold=True)
             if base.words != words:
                 terms = [segmenter(base.words).index(chunk.searched) for chunk in chunks]
             self._drop_document(base, clean(document.name))
@@ -302,7 +307,7 @@ class SqlStore:
     def remove_document(self, base: Base, id: str) -> None:
         """See `Store.remove_document`."""
         with self.transaction():
-            base = self._current(base)
+            base = self._current(base, hold=True)
             self._drop_document(base, self.document(base, id).name)
 
     def blocks(self, base: Base, document: str) -> tuple[Block, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import sqlite_vec  # type: ignore[import-untyped]
+import sqlite_vec
 
 from qingtan.errors import UserError
 from qingtan.i18n import tr
@@ -28,6 +28,7 @@ class SqliteDatabase:
     """
 
     bytes_type = "BLOB"
+    text_type = "TEXT"
     number_key = "INTEGER PRIMARY KEY AUTOINCREMENT"
     skip_locked = hold = ""  # whoever writes is alone
 

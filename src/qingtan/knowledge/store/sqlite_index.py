@@ -5,13 +5,13 @@ own tokenizer has only to part at spaces, and nothing in a text or query can be 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.i18n import tr
-from qingtan.knowledge.store.index import Scored, condition
+from qingtan.knowledge.store.index import Scored, condition, rarest
 from qingtan.knowledge.store.interface import Filter
 from qingtan.knowledge.store.sqlite_database import SqliteDatabase
 from qingtan.knowledge.words import Terms
@@ -87,7 +87,7 @@ class SqliteIndex:
         sought = [_quoted(word) for word in terms.words]
         sought += [_quoted(" ".join(phrase)) for phrase in terms.phrases]
         if chunks > _MOST_SCORED:
-            sought = self._rarest(base, sought)
+            sought = rarest({term: self._count(base, term) for term in sought}, _MOST_SCORED)
         table, match = f"words_{base:d}", " OR ".join(sought)
         only, values = condition(where)
         if not only:
@@ -107,18 +107,6 @@ class SqliteIndex:
             (match, *values, limit),
         )
         return [(number, score) for number, score in rows]
-
-    def _rarest(self, base: int, sought: Iterable[str]) -> list[str]:
-        """Return the terms that few chunks hold, so many of them that not too much is scored."""
-        counted = sorted((self._count(base, term), term) for term in sought)
-        total = 0
-        kept: list[str] = []
-        for count, term in counted:
-            total += count
-            if total > _MOST_SCORED and kept:
-                break
-            kept.append(term)
-        return kept
 
     def _count(self, base: int, term: str) -> int:
         """Return how many chunks hold a term, up to where it does not matter any more."""
