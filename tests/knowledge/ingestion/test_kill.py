@@ -7,19 +7,21 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from qingtan.knowledge.store import open_store
 from qingtan.knowledge.words import segmenter
 
 from .samples import files, ingestion
 
-MORE, KILLS = 15, 20
+MORE = 15  # documents for each life of the worker
 # Forked processes have the dictionary loaded already, so that a kill meets work and no imports.
 FORK = multiprocessing.get_context("fork")
 
 
-def work(path: Path) -> None:
+def work(place: str) -> None:
     """Until killed, or until nothing is left."""
-    store = open_store(path)
+    store = open_store(place)
     worker = ingestion(store, lease=0.05, attempts=1000)
     while any(job.state in ("queued", "running") for job in worker.jobs(store.base("t", "kb"))):
         if not worker.run_once():
@@ -28,9 +30,9 @@ def work(path: Path) -> None:
     os._exit(0)
 
 
-def check(path: Path, texts: dict[str, str]) -> int:
+def check(place: str, texts: dict[str, str]) -> int:
     """Every document that is there has all its chunks, and each is found; returns how many."""
-    store = open_store(path)
+    store = open_store(place)
     assert store.check() == []
     base = store.base("t", "kb")
     documents = store.documents(base)
@@ -46,36 +48,40 @@ def check(path: Path, texts: dict[str, str]) -> int:
     return len(documents)
 
 
-def test_kill_9_twenty_times(tmp_path: Path) -> None:
-    path, chance = tmp_path / "kb.db", random.Random(0)
+@pytest.mark.parametrize(("kind", "kills_wanted"), [("sqlite", 20), ("postgres", 5)])
+def test_kill_9_at_random_moments(
+    kind: str, kills_wanted: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    place = str(tmp_path / "kb.db") if kind == "sqlite" else request.getfixturevalue("database")
+    chance = random.Random(0)
     segmenter().index("退货")
-    store = open_store(path)
+    store = open_store(place)
     base = store.create_base("t", "kb")
     store.close()
     texts: dict[str, str] = {}
     kills = 0
-    while kills < KILLS:
+    while kills < kills_wanted:
         new = {f"{len(texts) + n}": text(len(texts) + n) for n in range(MORE)}
         texts.update(new)
-        store = open_store(path)
+        store = open_store(place)
         ingestion(store).submit(base, files(tmp_path, dict(new)))
         store.close()
 
-        process = FORK.Process(target=work, args=(path,))
+        process = FORK.Process(target=work, args=(place,))
         process.start()
         process.join(chance.uniform(0.01, 0.15))
         if process.exitcode is None:
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
             kills += 1
-        check(path, texts)
+        check(place, texts)
 
-    last = FORK.Process(target=work, args=(path,))
+    last = FORK.Process(target=work, args=(place,))
     last.start()
     last.join(120)
     assert last.exitcode == 0
-    assert check(path, texts) == len(texts)
-    store = open_store(path)
+    assert check(place, texts) == len(texts)
+    store = open_store(place)
     for job in store.jobs.jobs(base):
         assert (job.state, job.counts) == ("done", {"added": MORE})
     store.close()
