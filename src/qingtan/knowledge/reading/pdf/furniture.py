@@ -35,6 +35,7 @@ def without_furniture(pages: list[list[Line]], heights: list[float]) -> list[lis
     for number, (lines, keys) in enumerate(zip(pages, edges, strict=True), 1):
         seen.update({near for key in keys.values() for near in _near(key)})
         counting.update({_count(lines[line], key, number) for line, key in keys.items()} - {None})
+    least = min(_LEAST_PAGES, max(len(pages), 2))
     result = []
     for number, (lines, keys) in enumerate(zip(pages, edges, strict=True), 1):
         kept = [
@@ -42,7 +43,7 @@ def without_furniture(pages: list[list[Line]], heights: list[float]) -> list[lis
             for place, line in enumerate(lines)
             if place not in keys
             or (
-                seen[keys[place]] < _LEAST_PAGES
+                seen[keys[place]] < least
                 and counting[_count(line, keys[place], number)] < _LEAST_COUNTING
                 and not _is_number_of(line, number)
             )

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from qingtan.knowledge.documents import Box
@@ -18,10 +18,10 @@ _MOST_SIZES = 5
 _ENDS = "。！？!?.…；;：:”」』"
 _BEGINS = re.compile(
     "第[一二三四五六七八九十百千零〇0-9]+[条编章节篇款]|[一二三四五六七八九十]{1,3}、"
-    "|[（(][一二三四五六七八九十0-9]{1,3}[）)]|[0-9]{1,2}[.．、)）](?![0-9])|[•·●○■□◆▪–] ?|- "
+    "|[（(][一二三四五六七八九十0-9]{1,3}[）)]|[0-9]{1,2}[.．、)）](?![0-9])|[•·●○■□◆▪–] ?|[-*+] "
 )
 _LEADERS = re.compile(r"…\s*\d*$")  # of a table of contents
-_BULLET = re.compile("[•·●○■□◆▪–] ?|- ")
+_BULLET = re.compile("[•·●○■□◆▪–] ?|[-*+] ")
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Piece:
     kind: str = ""
     width: float = 1
     height: float = 1
-    open: bool = field(default=False)
-    """Whether its last line is full and ends no sentence, so that the next page may go on."""
+    edge: float = 0.0
+    """How far right the column goes in which its last line stands, in points."""
 
     @property
     def text(self) -> str:
@@ -91,42 +91,57 @@ def body_size(pages: Iterable[list[Line]]) -> float:
 def pieces_of(lines: list[Line], page: int, width: float, height: float) -> list[Piece]:
     """Return the paragraphs of a page."""
     edges = _edges(lines)
-    gap = _leading(lines)
+    gap = _leading(lines, [right for _, right in edges])
     found: list[Piece] = []
-    for line, right in zip(lines, edges, strict=True):
+    for line, (left, right) in zip(lines, edges, strict=True):
         last = found[-1] if found else None
-        if last is not None and _goes_on(last, line, right, gap):
+        if last is not None and not _is_indented(line, left) and _goes_on(last, line, right, gap):
             last.lines.append(line)
         else:
             last = Piece([line], page, width=width, height=height)
             found.append(last)
-        last.open = _is_full(line, right) and line.text[-1] not in _ENDS
+        last.edge = right
     return found
 
 
-def _edges(lines: list[Line]) -> list[float]:
-    """Return for each line how far right the column goes in which it stands."""
+def _edges(lines: list[Line]) -> list[tuple[float, float]]:
+    """Return for each line where the column begins in which it stands, and where it ends.
+
+    It begins where at least two lines do.
+    """
     result = []
     for line in lines:
         beside = [
-            other.right
+            other
             for other in lines
             if abs(other.left - line.left) < 3 * line.size and _same_size(other, line)
         ]
-        result.append(max(beside, default=line.right))
+        lefts = sorted(other.left for other in beside)
+        left = next((a for a, b in pairwise(lefts) if b - a < 0.3 * line.size), line.left)
+        result.append((left, max(other.right for other in beside)))
     return result
 
 
-def _leading(lines: list[Line]) -> float:
-    """Return how far lines mostly stand below one another, as a multiple of their size."""
-    steps = [
-        round((below.bottom - above.bottom) / above.size, 1)
-        for above, below in pairwise(lines)
-        if above.size > 0
-        and 0.5 < (below.bottom - above.bottom) / above.size < 3
-        and _same_size(above, below)
-    ]
-    return Counter(steps).most_common(1)[0][0] if steps else 1.5
+def _is_indented(line: Line, left: float) -> bool:
+    """Return whether a line stands two characters in, as paragraphs begin in Chinese."""
+    step = (line.left - left) / max(line.size, 1)
+    return 1.6 < step < 2.4 and is_spaceless(line.text[0])
+
+
+def _leading(lines: list[Line], edges: list[float]) -> float:
+    """Return how far lines of a paragraph stand below one another, as a multiple of their size.
+
+    Lines that end at the edge tell it; where there are none, all do.
+    """
+    steps: Counter[float] = Counter()
+    full: Counter[float] = Counter()
+    for (above, right), (below, _) in pairwise(zip(lines, edges, strict=True)):
+        step = (below.bottom - above.bottom) / max(above.size, 1)
+        if 0.5 < step < 3 and _same_size(above, below):
+            steps[round(step, 1)] += 1
+            full[round(step, 1)] += _is_full(above, right, below)
+    best = (+full or steps).most_common(1)
+    return best[0][0] if best else 1.5
 
 
 def _same_size(one: Line, other: Line) -> bool:
@@ -141,13 +156,15 @@ def _goes_on(piece: Piece, line: Line, right: float, gap: float) -> bool:
     step = (line.bottom - last.bottom) / max(line.size, 1)
     if not 0.3 < step <= gap * 1.25 + 0.1 or line.left > last.right or line.right < last.left:
         return False
-    if _BEGINS.match(line.text) or headings.numbered(last.text) or _LEADERS.search(last.text):
+    if _BEGINS.match(line.text) or _LEADERS.search(last.text):
         return False
     first = piece.lines[0]
     is_hanging = len(piece.lines) == 1 and line.left > last.left and _BEGINS.match(first.text)
     if line.left - last.left > 0.9 * line.size and not is_hanging:
         return False  # indented: a paragraph begins
-    return _is_full(last, max(right, last.right), line) or _is_centred(last, line)
+    if _is_full(last, max(right, last.right), line):
+        return True
+    return _is_centred(last, line) and not headings.numbered(last.text)
 
 
 def _is_full(line: Line, right: float, below: Line | None = None) -> bool:
@@ -167,26 +184,42 @@ def _is_centred(last: Line, line: Line) -> bool:
 
 
 def join_pages(pieces: list[Piece]) -> list[Piece]:
-    """Join paragraphs that the end of a page has divided."""
+    """Join paragraphs that the end of a page or of a column has divided."""
     result: list[Piece] = []
     for piece in pieces:
         last = result[-1] if result else None
         if (
             last is not None
-            and last.page == piece.page - 1
-            and last.open
+            and (last.page == piece.page - 1 or _is_next_column(last, piece))
+            and _is_open(last, piece.lines[0])
             and not last.level
             and not piece.level
             and _same_size(last.lines[-1], piece.lines[0])
-            and piece.lines[0].left - last.lines[-1].left < 0.9 * piece.size
+            and (_is_next_column(last, piece) or _is_aligned(last, piece))
             and not _BEGINS.match(piece.text)
         ):
             # The place is the first part's.
             last.lines.extend(_placed(piece.lines, last))
-            last.open = piece.open
+            last.edge = piece.edge
         else:
             result.append(piece)
     return result
+
+
+def _is_open(piece: Piece, below: Line) -> bool:
+    """Return whether a paragraph's last line is full and ends no sentence."""
+    end = piece.lines[-1]
+    return end.text[-1] not in _ENDS and _is_full(end, piece.edge, below)
+
+
+def _is_next_column(last: Piece, piece: Piece) -> bool:
+    """Return whether a piece stands to the right of the last one, and higher on the same page."""
+    above, below = piece.lines[0], last.lines[-1]
+    return last.page == piece.page and above.bottom < below.top and above.left > below.right
+
+
+def _is_aligned(last: Piece, piece: Piece) -> bool:
+    return piece.lines[0].left - last.lines[-1].left < 0.9 * piece.size
 
 
 def _placed(lines: list[Line], piece: Piece) -> list[Line]:
