@@ -181,6 +181,27 @@ def test_another_takes_over_what_a_dead_worker_held(
     assert names(store, base) == ["a"]
 
 
+def test_a_worker_that_dies_while_an_item_ends_has_put_nothing_in(
+    store: Store, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*given: object, **named: object) -> None:
+        raise Killed
+
+    work = ingestion(store, lease=0.05)
+    work.submit(base, files(tmp_path, {"a": "甲"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.jobs, "end", die)
+        with pytest.raises(Killed):
+            work.run_once()
+    assert names(store, base) == []
+    time.sleep(0.1)
+    assert run_all(work) == 1
+    assert names(store, base) == ["a"]
+
+
 def test_a_slow_item_is_held_as_long_as_its_worker_lives(
     store: Store, base: Base, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ CREATE TABLE documents (
     facts {text_type} NOT NULL,
     UNIQUE (base, name)
 );
+CREATE INDEX documents_of_base ON documents (base, chunks);
 CREATE TABLE contents (
     document BIGINT PRIMARY KEY REFERENCES documents ON DELETE CASCADE,
     blocks {bytes_type} NOT NULL,
