@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qingtan.chat import ChatGLM
+    from qingtan.knowledge.service import Knowledge
 
-__all__ = ["ChatGLM"]
+__all__ = ["ChatGLM", "Knowledge"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,4 +15,8 @@ def __getattr__(name: str) -> Any:
         from qingtan.chat import ChatGLM
 
         return ChatGLM
+    if name == "Knowledge":
+        from qingtan.knowledge.service import Knowledge
+
+        return Knowledge
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
