@@ -10,6 +10,17 @@ from io import TextIOWrapper
 import typer
 
 from qingtan.cli.converting import convert
+from qingtan.cli.finding import ask_knowledge, search_knowledge
+from qingtan.cli.knowledge import (
+    add_documents,
+    backup_knowledge,
+    cancel_job,
+    create_base,
+    list_jobs,
+    list_knowledge,
+    remove_knowledge,
+    restore_knowledge,
+)
 from qingtan.cli.licences import check_licences, report_licences
 from qingtan.cli.making import build_corpus, distill_answers, distill_logits, export, train
 from qingtan.cli.measuring import evaluate
@@ -23,6 +34,18 @@ COMMANDS: Commands = {
     "serve": serve,
     "chat": chat,
     "generate": generate,
+    "kb": {
+        "create": create_base,
+        "add": add_documents,
+        "list": list_knowledge,
+        "search": search_knowledge,
+        "ask": ask_knowledge,
+        "remove": remove_knowledge,
+        "jobs": list_jobs,
+        "cancel": cancel_job,
+        "backup": backup_knowledge,
+        "restore": restore_knowledge,
+    },
     "corpus": {"build": build_corpus},
     "licence": {"check": check_licences, "report": report_licences},
     "train": train,
@@ -33,6 +56,7 @@ COMMANDS: Commands = {
 }
 GROUP_HELP = {
     "distill": "Write down what a teacher knows, for a student to learn from.",
+    "kb": "Keep one's own documents, find passages in them, and answer from them.",
     "licence": "Say what the licences of a corpus or a model allow.",
     "corpus": "Turn text into what models are trained on.",
 }

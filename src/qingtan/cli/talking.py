@@ -70,16 +70,24 @@ def serve(
     draft: Draft = None,
     lookup: Lookup = True,
     adapters: NamedAdapters = None,
+    knowledge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the knowledge bases lie; as of `qingtan kb`, whose default it shares.",
+        ),
+    ] = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = False,
 ) -> None:
-    """Serve the OpenAI API, and the page to talk to the model."""
+    """Serve the OpenAI API, the knowledge bases, and the page to talk to the model."""
+    from qingtan.knowledge.service import Knowledge
     from qingtan.server.serve import Server, address, listen, open_browser
 
     folders = _named_folders(adapters or ())
-    with listen(host, port) as server_socket:
-        chat_model = _load(
+    with listen(host, port) as server_socket, Knowledge.open(knowledge) as bases:
+        chat_model = load_model(
             model,
             folders,
             device=device,
@@ -99,7 +107,7 @@ def serve(
                 open_browser(url)
 
         try:
-            Server(chat_model, name, server_socket, announce).run()
+            Server(chat_model, name, server_socket, announce, bases).run()
         except KeyboardInterrupt:
             say(tr("Ended.", "已结束。"))
 
@@ -124,7 +132,7 @@ def chat(
     /clear begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
     """
     adapter_name, adapters = _one_adapter(adapter)
-    with _load(
+    with load_model(
         model,
         adapters,
         device=device,
@@ -179,7 +187,7 @@ def generate(
 ) -> None:
     """Continue a text, or fill the blank between a text and its --suffix."""
     adapter_name, adapters = _one_adapter(adapter)
-    with _load(
+    with load_model(
         model,
         adapters,
         device=device,
@@ -202,7 +210,8 @@ def generate(
         )
 
 
-def _load(model: str, adapters: Mapping[str, Path], **options: Any) -> "ChatGLM":
+def load_model(model: str, adapters: Mapping[str, Path], **options: Any) -> "ChatGLM":
+    """Load a model with adapters by name."""
     from qingtan.chat import ChatGLM
 
     return ChatGLM.from_pretrained(model, adapters=adapters, **options)
