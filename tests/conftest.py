@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,16 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def pytest_configure() -> None:
+    """Keep what programs keep for their user apart from the user's own; before tests are read."""
+    os.environ["QINGTAN_HOME"] = tempfile.mkdtemp(prefix="qingtan-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """Remove it."""
+    shutil.rmtree(os.environ["QINGTAN_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

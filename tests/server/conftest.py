@@ -13,6 +13,7 @@ from openai import OpenAI
 from qingtan.chat import ChatGLM
 from qingtan.engine.engine import Engine
 from qingtan.glm.tokenizer import GLMTokenizer
+from qingtan.knowledge.service import Knowledge
 from qingtan.server.serve import Server, address, listen
 from scripted import NextToken, ScriptedRunner
 
@@ -42,11 +43,11 @@ class Served:
 
 
 @contextmanager
-def serve(model: ChatGLM) -> Iterator[Served]:
+def serve(model: ChatGLM, knowledge: Knowledge | None = None) -> Iterator[Served]:
     """Serve a model under the name "tiny" until the block ends."""
     with listen("127.0.0.1", 0) as server_socket:
         ready = threading.Event()
-        server = Server(model, "tiny", server_socket, ready.set)
+        server = Server(model, "tiny", server_socket, ready.set, knowledge)
         thread = threading.Thread(target=server.run)
         thread.start()
         assert ready.wait(30)

@@ -8,15 +8,19 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from qingtan.chat import ChatGLM
 from qingtan.engine.requests import Generation
 from qingtan.errors import UserError
+from qingtan.knowledge.service import Knowledge
 from qingtan.server.answers import ChatForm, Form, TextForm, Tokens
 from qingtan.server.embeddings import Embedder, EmbeddingBody
 from qingtan.server.errors import ApiError, install_error_handlers
 from qingtan.server.guard import LOOPBACK_HOSTS, Guard
+from qingtan.server.knowledge.routes import PREFIX as KNOWLEDGE
+from qingtan.server.knowledge.routes import knowledge_routes
+from qingtan.server.knowledge.uploads import MAX_UPLOAD_BYTES
 from qingtan.server.progress import EventStream, begin, finish
 from qingtan.server.schemas import MAX_BODY_BYTES, ChatBody, CompletionBody
 
@@ -33,6 +37,7 @@ def create_app(
     model: ChatGLM,
     name: str,
     *,
+    knowledge: Knowledge | None = None,
     hosts: Collection[str] = LOOPBACK_HOSTS,
     static_folder: Path = STATIC_FOLDER,
 ) -> FastAPI:
@@ -42,6 +47,7 @@ def create_app(
         model: answers the requests; the caller closes it. Each of its adapters is a model of its
             own in the API, by the adapter's name.
         name: the model's name in the API; it answers without an adapter.
+        knowledge: the bases that are served; the caller closes them.
         hosts: names, without a port, that clients may call this server by.
         static_folder: the console's bundle; without one a page says how to build it.
 
@@ -52,6 +58,8 @@ def create_app(
     install_error_handlers(app)
     app.include_router(_health(model))
     app.include_router(_api(model, name), prefix="/v1")
+    if knowledge is not None:
+        app.include_router(knowledge_routes(knowledge, model, name))
     if (static_folder / "index.html").exists():
         app.frontend("/", directory=static_folder, fallback=None)
     else:
@@ -68,7 +76,13 @@ class _GuardedApp(FastAPI):
         self._hosts = hosts
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Guard(super().build_middleware_stack(), self._hosts, MAX_BODY_BYTES)
+        return Guard(super().build_middleware_stack(), self._hosts, _max_body)
+
+
+def _max_body(scope: Scope) -> int:
+    """Return the most bytes of a request's body: files may be larger than questions."""
+    is_file = scope["method"] == "PUT" and scope["path"].startswith(f"{KNOWLEDGE}/")
+    return MAX_UPLOAD_BYTES if is_file else MAX_BODY_BYTES
 
 
 def _health(model: ChatGLM) -> APIRouter:

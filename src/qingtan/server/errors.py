@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from qingtan.engine.events import ContextExceeded, EngineClosed
 from qingtan.engine.scheduler import QueueFull
 from qingtan.errors import NotFound, UserError
+from qingtan.knowledge.store.errors import Unavailable
 
 # Seconds that a client is told to wait when the queue is full.
 RETRY_AFTER = 1
@@ -71,6 +72,11 @@ def to_api_error(error: Exception) -> ApiError:
             return error
         case ContextExceeded():
             return ApiError(400, str(error), code="context_length_exceeded")
+        case Unavailable():
+            headers = {"Retry-After": str(RETRY_AFTER)}
+            # Its own message names a file of this machine.
+            message = "the knowledge store is out of reach; try again later"
+            return ApiError(503, message, code="unavailable", headers=headers)
         case NotFound():
             return ApiError(404, str(error), code="not_found")
         case UserError():

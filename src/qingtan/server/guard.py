@@ -1,6 +1,6 @@
 """What protects a server on one's own machine from the web pages in one's own browser."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -32,10 +32,12 @@ class Guard:
     Args:
         app: what it stands before.
         hosts: names, without a port, that the Host header may have.
-        max_body: the most bytes of a request's body.
+        max_body: returns the most bytes of a request's body.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], max_body: int) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str], max_body: Callable[[Scope], int]
+    ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._max_body = max_body
@@ -54,11 +56,12 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
-        refusal = self._refuse(Headers(scope=scope))
+        most = self._max_body(scope)
+        refusal = self._refuse(Headers(scope=scope), most)
         app = refusal.response() if refusal else self._app
-        await app(scope, self._limited(receive), send_with_headers)
+        await app(scope, _limited(receive, most), send_with_headers)
 
-    def _refuse(self, headers: Headers) -> ApiError | None:
+    def _refuse(self, headers: Headers, most: int) -> ApiError | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if _name_of(host) not in self._hosts:
             message = f"this server does not go by the name {host!r}"
@@ -67,23 +70,24 @@ class Guard:
             message = f"this server takes no requests from pages of {origin!r}"
             return ApiError(403, message, code="origin_not_allowed")
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_body:
+        if length.isdecimal() and int(length) > most:
             return to_api_error(HTTPException(413))
         return None
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Return a `receive` that raises when a body of undeclared length becomes too large."""
-        received = 0
 
-        async def receive_limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body:
-                raise HTTPException(413)
-            return message
+def _limited(receive: Receive, most: int) -> Receive:
+    """Return a `receive` that raises when a body of undeclared length becomes too large."""
+    received = 0
 
-        return receive_limited
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(413)
+        return message
+
+    return receive_limited
 
 
 def _name_of(host: str) -> str | None:

@@ -12,8 +12,10 @@ import uvicorn
 from qingtan.chat import ChatGLM
 from qingtan.errors import UserError
 from qingtan.i18n import tr
+from qingtan.knowledge.service import Knowledge
 from qingtan.server.app import create_app
 from qingtan.server.guard import LOOPBACK_HOSTS
+from qingtan.server.knowledge.worker import Worker
 
 # Seconds that the step that runs gets to end, and then the open connections.
 _SHUTDOWN_SECONDS = 2
@@ -63,6 +65,7 @@ class Server(uvicorn.Server):
         name: its name in the API.
         server_socket: from `listen`; clients may call the server by its host too.
         on_ready: called once, when requests are answered.
+        knowledge: bases to serve, and to read documents into beside; the caller closes them.
     """
 
     def __init__(
@@ -71,10 +74,11 @@ class Server(uvicorn.Server):
         name: str,
         server_socket: socket.socket,
         on_ready: Callable[[], None] = lambda: None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         hosts = {*LOOPBACK_HOSTS, server_socket.getsockname()[0]}
         config = uvicorn.Config(
-            create_app(model, name, hosts=hosts),
+            create_app(model, name, hosts=hosts, knowledge=knowledge),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -82,6 +86,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._model, self._socket, self._on_ready = model, server_socket, on_ready
+        self._worker = Worker(knowledge) if knowledge else None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve, on the server's own socket, until it is stopped."""
@@ -94,12 +99,16 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See `uvicorn.Server`."""
         await super().startup(sockets)
+        if self._worker:
+            self._worker.start()
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the model first: the answers that run end then, and so do their streams."""
         self._model.close(_SHUTDOWN_SECONDS)
         await super().shutdown(sockets)
+        if self._worker:
+            self._worker.stop()
 
 
 def _is_loopback(host: str) -> bool:

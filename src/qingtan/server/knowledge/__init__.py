@@ -1,0 +1,1 @@
+"""/v1/knowledge: bases, documents, jobs, search, answers with their citations, feedback."""
