@@ -11,6 +11,9 @@ import { TopBar } from "./components/TopBar";
 import { Chat } from "./chat";
 import { History, runningAnswer } from "./history";
 import { useTexts } from "./i18n";
+import { KnowledgePage } from "./knowledge/KnowledgePage";
+import { go, useRoute } from "./knowledge/route";
+import { BaseNav, Places } from "./knowledge/Side";
 import { loadSettings, saveSettings, type Settings } from "./settings";
 import * as storage from "./storage";
 import { useModels } from "./useModels";
@@ -29,6 +32,7 @@ function storedCurrent(): string | null {
 
 export function App({ onLanguage }: { onLanguage: () => void }) {
   const t = useTexts();
+  const route = useRoute();
   const compact = !Grid.useBreakpoint().md;
   const { conversations, full } = useSyncExternalStore(history.subscribe, history.snapshot);
   const [currentId, setCurrentId] = useState(storedCurrent);
@@ -79,13 +83,18 @@ export function App({ onLanguage }: { onLanguage: () => void }) {
         <Logo size={28} />
         <span>清谈 Qingtan</span>
       </div>
-      <ConversationList
-        conversations={conversations}
-        currentId={current?.id ?? null}
-        onSelect={select}
-        onRename={rename}
-        onRemove={remove}
-      />
+      <Places route={route} onGo={() => setHistoryOpen(false)} />
+      {route.place === "chat" ? (
+        <ConversationList
+          conversations={conversations}
+          currentId={current?.id ?? null}
+          onSelect={select}
+          onRename={rename}
+          onRemove={remove}
+        />
+      ) : (
+        <BaseNav route={route} onGo={() => setHistoryOpen(false)} />
+      )}
     </>
   );
 
@@ -113,7 +122,10 @@ export function App({ onLanguage }: { onLanguage: () => void }) {
           compact={compact}
           onModel={(id) => change({ ...settings, model: id })}
           onHistory={() => setHistoryOpen(true)}
-          onNewChat={() => select(null)}
+          onNewChat={() => {
+            select(null);
+            go({ place: "chat" });
+          }}
           onLanguage={onLanguage}
           onSettings={() => setSettingsOpen(true)}
         />
@@ -130,23 +142,29 @@ export function App({ onLanguage }: { onLanguage: () => void }) {
           />
         )}
         {full && <Alert banner type="warning" title={t.storageFull} />}
-        <main className="content">
-          {current ? (
-            // Whatever a conversation holds, the others must stay within reach.
-            <Alert.ErrorBoundary key={current.id}>
-              <Dialogue conversation={current} onAskAgain={askAgain} />
-            </Alert.ErrorBoundary>
-          ) : (
-            <Start model={model} onAsk={ask} />
-          )}
-          <Composer
-            conversationId={current?.id ?? null}
-            running={runningAnswer(current) !== undefined}
-            compact={compact}
-            onAsk={ask}
-            onStop={() => current && chat.stop(current.id)}
-          />
-        </main>
+        {route.place === "chat" ? (
+          <main className="content">
+            {current ? (
+              // Whatever a conversation holds, the others must stay within reach.
+              <Alert.ErrorBoundary key={current.id}>
+                <Dialogue conversation={current} onAskAgain={askAgain} />
+              </Alert.ErrorBoundary>
+            ) : (
+              <Start model={model} onAsk={ask} />
+            )}
+            <Composer
+              conversationId={current?.id ?? null}
+              running={runningAnswer(current) !== undefined}
+              compact={compact}
+              onAsk={ask}
+              onStop={() => current && chat.stop(current.id)}
+            />
+          </main>
+        ) : (
+          <main className="content">
+            <KnowledgePage route={route} model={model} compact={compact} />
+          </main>
+        )}
       </div>
       <SettingsDrawer
         open={settingsOpen}

@@ -37,7 +37,7 @@ export class ApiError extends Error {
 }
 
 // Relative addresses keep working behind a proxy that adds a path prefix.
-async function request(path: string, init: RequestInit): Promise<Response> {
+export async function request(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, init);
@@ -57,7 +57,7 @@ function broken(error: unknown, signal?: AbortSignal | null): unknown {
   return signal?.aborted ? error : new ApiError("unreachable", String(error));
 }
 
-function errorMessage(body: unknown): string | undefined {
+export function errorMessage(body: unknown): string | undefined {
   const message = (body as { error?: { message?: unknown } } | undefined)?.error?.message;
   return typeof message === "string" && message !== "" ? message : undefined;
 }

@@ -1,6 +1,7 @@
 /** The page's words in both languages, and which of the two is shown. */
 import { createContext, use } from "react";
 
+import { knowledgeEn, knowledgeZh } from "./knowledge/texts";
 import * as storage from "./storage";
 
 export type Language = "zh" | "en";
@@ -70,6 +71,7 @@ const zh = {
   reset: "恢复默认",
   kept: "设置和对话只保存在此浏览器中。",
   licenses: "第三方软件许可",
+  knowledge: knowledgeZh,
 };
 
 export type Texts = typeof zh;
@@ -140,6 +142,7 @@ const en: Texts = {
   reset: "Reset to defaults",
   kept: "Settings and conversations are kept in this browser only.",
   licenses: "Third-party licences",
+  knowledge: knowledgeEn,
 };
 
 export const texts: Record<Language, Texts> = { zh, en };

@@ -1,0 +1,207 @@
+import { DownloadOutlined } from "@ant-design/icons";
+import { Alert, Button, Segmented, Spin } from "antd";
+import { useCallback, useEffect, useRef, useState } from "react";
+
+import { useTexts } from "../i18n";
+import { type Block, type Chunk, getDocument, listBlocks, listChunks, originalPath } from "./api";
+import { failureText } from "./failure";
+import { Place } from "./Place";
+import { go, routeHash } from "./route";
+import { Table } from "./Table";
+import { useLoaded } from "./useLoaded";
+
+interface Props {
+  base: string;
+  id: string;
+  /** The passage that is shown in its place. */
+  chunkId?: string;
+  /** On a phone there is room for one of the two columns. */
+  compact: boolean;
+}
+
+/** A document's blocks, and beside them the chunks that were made of them. */
+export function DocumentView({ base, id, chunkId, compact }: Props) {
+  const texts = useTexts();
+  const t = texts.knowledge;
+  const load = useCallback(
+    () => Promise.all([getDocument(base, id), listBlocks(base, id), listChunks(base, id)]),
+    [base, id],
+  );
+  const { value, error } = useLoaded(load);
+  const [column, setColumn] = useState<"content" | "chunks">("content");
+
+  if (error !== undefined) {
+    return (
+      <section className="knowledge-page">
+        <Alert type="error" showIcon title={failureText(error, texts)} />
+      </section>
+    );
+  }
+  if (value === undefined) return <Spin className="loading" />;
+  const [document, blocks, chunks] = value;
+  const chosen = chunks.find((chunk) => chunk.id === chunkId);
+
+  function choose(chunk: Chunk) {
+    setColumn("content");
+    go({ place: "document", base, document: id, chunk: chunk.id });
+  }
+
+  return (
+    <section className="document">
+      <header className="knowledge-head">
+        <nav aria-label={t.back}>
+          <a href={routeHash({ place: "bases" })}>{t.bases}</a>
+          <span aria-hidden="true">/</span>
+          <a href={routeHash({ place: "base", base, tab: "documents" })}>{base}</a>
+          <span aria-hidden="true">/</span>
+        </nav>
+        <h1>{document.title}</h1>
+        <Button
+          type="text"
+          icon={<DownloadOutlined />}
+          href={originalPath(base, id)}
+          download
+          aria-label={t.download}
+          title={t.download}
+        />
+      </header>
+      {document.warnings.length > 0 && (
+        <Alert
+          type="warning"
+          showIcon
+          title={t.warnings}
+          description={document.warnings.join(" ")}
+        />
+      )}
+      {chunkId !== undefined && chosen === undefined && (
+        <Alert type="info" showIcon title={t.missingPassage} />
+      )}
+      {compact && (
+        <Segmented
+          block
+          value={column}
+          aria-label={t.view}
+          options={[
+            { value: "content", label: t.content },
+            { value: "chunks", label: t.chunks },
+          ]}
+          onChange={setColumn}
+        />
+      )}
+      <div className="columns">
+        {(!compact || column === "content") && <Blocks blocks={blocks} chosen={chosen} />}
+        {(!compact || column === "chunks") && (
+          <Chunks chunks={chunks} chosen={chosen} onChoose={choose} />
+        )}
+      </div>
+    </section>
+  );
+}
+
+function Blocks({ blocks, chosen }: { blocks: Block[]; chosen: Chunk | undefined }) {
+  const t = useTexts().knowledge;
+  const box = useRef<HTMLElement>(null);
+
+  useEffect(() => {
+    if (chosen === undefined) return;
+    box.current?.querySelector(".block.chosen")?.scrollIntoView({ block: "center" });
+  }, [chosen]);
+
+  return (
+    // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the keyboard scrolls it
+    <section className="blocks" ref={box} aria-label={t.content} tabIndex={0}>
+      {blocks.map((block, index) => (
+        <BlockView
+          key={block.number}
+          block={block}
+          newPage={block.page !== null && block.page !== blocks[index - 1]?.page}
+          chosen={
+            chosen !== undefined &&
+            chosen.first_block <= block.number &&
+            block.number <= chosen.last_block
+          }
+        />
+      ))}
+    </section>
+  );
+}
+
+interface BlockProps {
+  block: Block;
+  /** The first of its page. */
+  newPage: boolean;
+  chosen: boolean;
+}
+
+function BlockView({ block, newPage, chosen }: BlockProps) {
+  const t = useTexts().knowledge;
+  return (
+    <>
+      {newPage && block.page !== null && <p className="page-mark">{t.page(block.page)}</p>}
+      <div
+        className={`block ${block.kind}${chosen ? " chosen" : ""}`}
+        aria-current={chosen ? "location" : undefined}
+      >
+        <span className="block-number" title={t.blockKinds[block.kind]}>
+          {block.number}
+        </span>
+        <BlockText block={block} />
+      </div>
+    </>
+  );
+}
+
+/** A document's words, never its markup: whatever they are, they are shown as text. */
+function BlockText({ block }: { block: Block }) {
+  if (block.kind === "table" && block.rows.length > 0) {
+    return <Table rows={block.rows} headerRows={block.header_rows} />;
+  }
+  if (block.kind === "heading") {
+    // One below the page's own title.
+    const Heading = `h${Math.min(block.level + 1, 6)}` as "h2";
+    return <Heading className="block-text">{block.text}</Heading>;
+  }
+  return <div className="block-text">{block.text}</div>;
+}
+
+interface ChunksProps {
+  chunks: Chunk[];
+  chosen: Chunk | undefined;
+  onChoose: (chunk: Chunk) => void;
+}
+
+function Chunks({ chunks, chosen, onChoose }: ChunksProps) {
+  const t = useTexts().knowledge;
+  const list = useRef<HTMLOListElement>(null);
+
+  useEffect(() => {
+    if (chosen === undefined) return;
+    list.current?.querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest" });
+  }, [chosen]);
+
+  return (
+    <ol className="chunks" ref={list} aria-label={t.chunks}>
+      {chunks.map((chunk) => (
+        <li key={chunk.id}>
+          <button
+            type="button"
+            aria-current={chunk.id === chosen?.id}
+            onClick={() => onChoose(chunk)}
+          >
+            <span className="chunk-head">
+              <span>{t.chunkKinds[chunk.kind]}</span>
+              <Place chunk={chunk} />
+              <span>{t.tokens(chunk.tokens)}</span>
+            </span>
+            <span className="chunk-text">{chunk.text}</span>
+            {chunk.topic !== "" && (
+              <small>
+                {t.topic}: {chunk.topic}
+              </small>
+            )}
+          </button>
+        </li>
+      ))}
+    </ol>
+  );
+}

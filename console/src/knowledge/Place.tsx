@@ -1,0 +1,20 @@
+import { useTexts } from "../i18n";
+import type { Chunk } from "./api";
+
+/** Where a passage stands: its headings and name, its page and paragraphs. */
+export function Place({ chunk }: { chunk: Chunk }) {
+  const t = useTexts().knowledge;
+  // "二" says nothing that "二、使用" has not said.
+  const said = chunk.headings.at(-1)?.startsWith(chunk.label);
+  const names = [...chunk.headings, said ? "" : chunk.label].filter((name) => name !== "");
+  const places = [
+    chunk.page === null ? "" : t.page(chunk.page),
+    t.paragraphs(chunk.first_block, chunk.last_block),
+  ].filter((place) => place !== "");
+  return (
+    <span className="place">
+      {names.length > 0 && <span>{names.join(" › ")}</span>}
+      <span>{places.join(" · ")}</span>
+    </span>
+  );
+}
