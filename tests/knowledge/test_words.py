@@ -74,6 +74,16 @@ def test_own_words_are_kept_whole_and_their_parts_are_found_too() -> None:
     assert finds("云 A-100", "关于云a-100网关", own)
 
 
+def test_own_words_of_letters_are_no_parts_of_others() -> None:
+    own = Segmenter(["pump station", "AI", "X 光"])
+    assert "pumpstation" in own.index("The Pump  Station.").split()
+    assert "pumpstation" not in own.index("the pump stations").split()
+    assert "ai" in own.index("用AI写作").split()
+    assert "ai" not in own.index("e-mail").split()
+    assert "x光" in own.index("拍X光片").split()
+    assert "x光" not in own.index("拍MAX光片").split()
+
+
 def test_one_dictionary_does_not_know_the_words_of_another() -> None:
     Segmenter(["清谈云"])
     assert "清谈云" not in Segmenter(["别的词"]).index("清谈云").split()
@@ -95,6 +105,8 @@ def test_places_are_those_of_the_text_as_it_was() -> None:
     text = "请联系ＫＦ客服：Ａ－１００ 或 ﬁ 之后的客服务必"
     marked = [text[first:last] for first, last in PLAIN.places(text, "客服 A100")]
     assert marked == ["客服", "Ａ－１００", "客服"]
+    own, text = Segmenter(["T恤"]), "白T恤与Ｔ恤，恤衫"
+    assert [text[first:last] for first, last in own.places(text, "t恤")] == ["T恤", "Ｔ恤"]
 
 
 @given(st.text())

@@ -32,7 +32,6 @@ if than then about into
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 _MAX_CHARACTERS = 64  # of a term; no word is longer, and rows of hashes fill the index otherwise
 _MAX_QUERY, _MAX_TERMS = 2000, 64  # characters, terms: somebody may paste a whole page
-_FREQUENCY = 1_000_000  # of the trade's own words, above that of nearly all others
 
 # Written without spaces between words: Han, with the marks 々 and 〇, and Kana.
 _UNSPACED = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
@@ -41,6 +40,11 @@ _LETTERS = rf"(?:(?![{_UNSPACED}_])\w)+"
 _PIECE = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|{_LETTERS}(?:(?:[-_./]|(?<=\d),(?=\d{{3}})){_LETTERS})*(?:\+\+|#)?"
 )
+# Articles and parts of laws are found whole: 一百 and 七十 stand in most of their numbers.
+_NUMBERED = re.compile(
+    "第[零〇一二三四五六七八九十百千0-9]{1,9}[编章节条款项](?:之[一二三四五六七八九十])?"
+)
+_LETTER_PAIR = re.compile(rf"(?:(?![{_UNSPACED}_])\w){{2}}")
 _PARTS = re.compile(rf"\d+|(?:(?![{_UNSPACED}_\d])\w)+")
 
 
@@ -62,19 +66,14 @@ class Terms:
 
 
 class Segmenter:
-    """Cuts passages and queries into words, by a dictionary and the trade's own words.
-
-    With own words it takes a second and 25 MB to make; `segmenter` remembers the last ones.
-    """
+    """Cuts passages and queries into words, by jieba's dictionary and the trade's own words."""
 
     def __init__(self, words: Sequence[str] = ()) -> None:
         """Take a base's own words; capitals and full-width forms are one with their plain forms."""
-        folded = {" ".join(fold(word).split()) for word in words} - {""}
-        plain = {word for word in folded if re.fullmatch(f"[{_UNSPACED}]{{2,}}", word)}
-        self._jieba = _jieba_with(sorted(plain)) if plain else _default_jieba()
-        mixed = sorted(folded - plain, key=lambda word: (-len(word), word))
-        forms = (r"\s*".join(map(re.escape, word.split())) for word in mixed if len(word) > 1)
-        self._mixed = re.compile("|".join(forms)) if mixed else None
+        folded = {_squeezed(fold(word)).strip() for word in words}
+        self._own = frozenset(word for word in folded if len(word) > 1)
+        self._lengths = sorted({len(word) for word in self._own})
+        self._jieba = _jieba()
 
     def index(self, text: str) -> str:
         """Return what a passage is found by, between spaces.
@@ -83,7 +82,7 @@ class Segmenter:
         their order, with a "." where others stand between.
         """
         folded = fold(text)
-        words = self._own_mixed(folded)
+        words = [*self._own_words(folded), *_NUMBERED.findall(folded)]
         characters = ["."]
         for piece in _PIECE.finditer(folded):
             if piece["unspaced"]:
@@ -100,7 +99,8 @@ class Segmenter:
         Stop words are left out, and single characters, unless nothing else is left.
         """
         folded = fold(query[:_MAX_QUERY])
-        words = self._own_mixed(folded)
+        words = [*self._own_words(folded), *_NUMBERED.findall(folded)]
+        folded = _NUMBERED.sub(" ", folded)
         runs: list[str] = []  # of characters that belong to no word
         for piece in _PIECE.finditer(folded):
             if not piece["unspaced"]:
@@ -127,12 +127,21 @@ class Segmenter:
         spans = [(origin[first], origin[last - 1] + 1) for first, last in spans]
         return _joined(spans)
 
-    def _own_mixed(self, folded: str) -> list[str]:
-        found = self._mixed.findall(folded) if self._mixed else []
-        return ["".join(word.split()) for word in found if word]
+    def _own_words(self, folded: str) -> list[str]:
+        """Return the own words that stand in a text, as often as they do, without spaces."""
+        if not self._own:
+            return []
+        text = _squeezed(folded)
+        return [
+            word.replace(" ", "")
+            for length in self._lengths
+            for start in range(len(text) - length + 1)
+            if (word := text[start : start + length]) in self._own
+            and _is_apart(text, start, start + length)
+        ]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def segmenter(words: tuple[str, ...] = ()) -> Segmenter:
     """Return the segmenter of a base's own words."""
     return Segmenter(words)
@@ -168,15 +177,19 @@ def _fold_with_origin(text: str) -> tuple[str, list[int]]:
 
 
 @lru_cache(maxsize=1)
-def _default_jieba() -> rjieba.Jieba:
+def _jieba() -> rjieba.Jieba:
     return rjieba.Jieba()
 
 
-def _jieba_with(words: Sequence[str]) -> rjieba.Jieba:
-    jieba = rjieba.Jieba()
-    for word in words:
-        jieba.add_word(word, _FREQUENCY, None)
-    return jieba
+def _squeezed(text: str) -> str:
+    """Return a text with one space between words of letters, and none elsewhere."""
+    return re.sub(r"\s+", " ", re.sub(rf"(?<=[{_UNSPACED}])\s+|\s+(?=[{_UNSPACED}])", "", text))
+
+
+def _is_apart(text: str, start: int, end: int) -> bool:
+    """Whether what stands there is no part of a longer word of letters or digits."""
+    before = start > 0 and _LETTER_PAIR.match(text, start - 1)
+    return not before and not _LETTER_PAIR.match(text, end - 1)
 
 
 def _forms(word: str) -> list[str]:
@@ -218,17 +231,16 @@ def _terms(words: list[str], phrases: list[str]) -> Terms:
 
 def _occurrences(folded: str, terms: Sequence[str]) -> Iterator[tuple[int, int]]:
     wanted = {*terms}
+    for term in terms:
+        if re.search(f"[{_UNSPACED}]", term):
+            yield from (found.span() for found in re.finditer(re.escape(term), folded))
     for piece in _PIECE.finditer(folded):
-        if piece["unspaced"]:
-            for term in terms:
-                for found in re.finditer(re.escape(term), piece[0]):
-                    yield piece.start() + found.start(), piece.start() + found.end()
-        elif _one(piece[0]) in wanted:
+        if _one(piece[0]) in wanted:
             yield piece.span()
-        else:
-            for part in _PARTS.finditer(piece[0]):
-                if part[0] in wanted:
-                    yield piece.start() + part.start(), piece.start() + part.end()
+            continue
+        for part in _PARTS.finditer(piece[0]):
+            if part[0] in wanted:
+                yield piece.start() + part.start(), piece.start() + part.end()
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
