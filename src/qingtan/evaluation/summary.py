@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qingtan.evaluation.metrics.metric import Unit
-from qingtan.evaluation.results import Estimate, Figure, Results
+from qingtan.evaluation.results import Estimate, Figure, Results, TaskResult
 from qingtan.i18n import tr
 
 _GAP = "  "
+Row = tuple[str, str, str, str, str, str]
 
 
 def print_results(results: Results, files: Sequence[Path]) -> None:
@@ -17,16 +18,7 @@ def print_results(results: Results, files: Sequence[Path]) -> None:
     Args:
         files: what was written, named below the table.
     """
-    rows = [
-        (
-            tr("task", "任务"),
-            tr("model", "模型"),
-            tr("interval of 95%", "95% 区间"),
-            tr("baseline", "基线"),
-            tr("verdict", "结论"),
-            tr("measure", "指标"),
-        )
-    ]
+    rows = [_header()]
     rows += [
         _figure_row(task.name, figure) for task in results.tasks for figure in task.figures[:1]
     ]
@@ -36,6 +28,21 @@ def print_results(results: Results, files: Sequence[Path]) -> None:
         (source, *_columns(estimate, "number"), "", "", bits)
         for source, estimate in results.held_out.items()
     ]
+    _print_table(rows, files)
+
+
+def _header() -> Row:
+    return (
+        tr("task", "任务"),
+        tr("model", "模型"),
+        tr("interval of 95%", "95% 区间"),
+        tr("baseline", "基线"),
+        tr("verdict", "结论"),
+        tr("measure", "指标"),
+    )
+
+
+def _print_table(rows: Sequence[Row], files: Sequence[Path]) -> None:
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [_pad(cell, width) for cell, width in zip(row, widths, strict=True)]
@@ -43,7 +50,18 @@ def print_results(results: Results, files: Sequence[Path]) -> None:
     print(tr("The evaluation is in", "评测已写入"), ", ".join(map(str, files)))
 
 
-def _figure_row(name: str, figure: Figure) -> tuple[str, str, str, str, str, str]:
+def print_figures(tasks: Sequence[TaskResult], files: Sequence[Path]) -> None:
+    """Print all figures of tasks in a table.
+
+    Args:
+        files: what was written, named below the table.
+    """
+    rows = [_header()]
+    rows += [_figure_row(task.name, figure) for task in tasks for figure in task.figures]
+    _print_table(rows, files)
+
+
+def _figure_row(name: str, figure: Figure) -> Row:
     baseline = figure.baseline
     verdicts = {
         "better": tr("better", "更好"),

@@ -4,11 +4,13 @@ The steps are those of every mode: is there enough evidence; write and check eac
 quote; cite. What writes is given as a function, so that this needs no model.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.evidence import CheckedSentence, check
+from qingtan.knowledge.numerals import NUMERAL, spell_articles
 from qingtan.knowledge.quoting import quote
 from qingtan.knowledge.retrieval import Hit
 from qingtan.knowledge.sufficiency import LEAST_EVIDENCE, evidence
@@ -24,6 +26,8 @@ NOTHING_FOUND = "没有找到能回答这个问题的内容。"
 # Tokens of passages that leave room for the answer in the smallest model's context.
 ROOM = 640
 _LONGEST_QUOTE = 400  # characters
+_TITLE = re.compile("《([^《》]+)》")
+_NUMBER = re.compile(rf"第{NUMERAL}+条(?:之{NUMERAL}+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def answer(
         least: of evidence; with less the answer is NOTHING_FOUND.
         room: the most tokens of passages that are read; one is always read.
     """
-    hits = _fitting(hits, room)
+    question, hits = spell_articles(question), _fitting(hits, room)
     passages = [passage_of(hit) for hit in hits]
     held = evidence(question, [passage.read for passage in passages])
     suspicious = suspicious_of(hits)
@@ -158,13 +162,34 @@ def _written(
 def _quoted(
     question: str, passages: Sequence[Passage]
 ) -> tuple[str, tuple[CheckedSentence, ...]] | None:
-    texts = [passage.text for passage in passages]
-    found = quote(question, texts, [passage.above for passage in passages])
-    if found is None:
-        return None
-    text = _whole(found.text, passages[found.passage - 1])
-    sentence = CheckedSentence(text, (), found.passage, 1.0, (), True)
-    return f"{text}[{found.passage}]", (sentence,)
+    number = _article(question, passages)
+    if number:
+        text = passages[number - 1].text
+    else:
+        above = [passage.above for passage in passages]
+        found = quote(question, [passage.text for passage in passages], above)
+        if found is None:
+            return None
+        number, text = found.passage, _whole(found.text, passages[found.passage - 1])
+    sentence = CheckedSentence(text, (), number, 1.0, (), True)
+    return f"{text}[{number}]", (sentence,)
+
+
+def _article(question: str, passages: Sequence[Passage]) -> int | None:
+    """Return the article that a question asks for by its number, from 1.
+
+    Where it asks for the article of a law, the law has to be that one.
+    """
+    titles = set(_TITLE.findall(question))
+    for number, passage in enumerate(passages, start=1):
+        label, headings = (
+            passage.chunk.label,
+            {each.strip("《》") for each in passage.chunk.headings},
+        )
+        asked = passage.chunk.kind == "article" and label in _NUMBER.findall(question)
+        if asked and passage.text and (not titles or titles & headings):
+            return number
+    return None
 
 
 def _whole(sentence: str, passage: Passage) -> str:

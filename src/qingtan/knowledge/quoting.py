@@ -13,26 +13,39 @@ import rjieba
 from qingtan.knowledge.claims import amounts, features
 from qingtan.knowledge.sentences import split_sentences
 
-Asked = Literal["time", "amount", "person", "place", "reason", "way"]
+Asked = Literal["contact", "price", "hours", "time", "amount", "person", "place", "reason", "way"]
 
+# In this order, for a question may be of several kinds.
 _ASKED: tuple[tuple[Asked, re.Pattern[str]], ...] = (
+    ("contact", re.compile("联系|电话|热线|致电|号码是")),
+    ("price", re.compile("多少钱|价格|价钱|费用|收费|票价|人均|贵不贵")),
+    ("hours", re.compile("几点|营业时间|开放时间|开门|关门|什么时间(?:开|营业)")),
     (
         "time",
         re.compile(
-            "什么时候|何时|哪[一]?[年天日月]|几[年月日号点]|什么时间|哪个?(?:世纪|年代|时期|朝代)|多久"
+            "什么时候|何时|哪[一]?[年天日月]|几[年月日号]|什么时间|哪个?(?:世纪|年代|时期|朝代)|多久"
         ),
     ),
     ("amount", re.compile("多少|几[个人次种位条名岁部家座层]|多[大高长远重宽深]")),
     ("person", re.compile("谁|哪[一]?[位个]?人|何人|什么人|哪位")),
     (
         "place",
-        re.compile("哪里|哪儿|何处|何地|什么地方|哪[一]?个?(?:国家|城市|地方|省|市|县|区|州|地区)"),
+        re.compile(
+            "哪里|哪儿|何处|何地|什么地方|地址|怎么[去走]|"
+            "哪[一]?个?(?:国家|城市|地方|省|市|县|区|州|地区)"
+        ),
     ),
     ("reason", re.compile("为什么|为何|原因|缘故")),
     ("way", re.compile("怎么|如何|怎样|方法|步骤")),
 )
-_REASON = re.compile("因为|由于|因此|所以|原因|为了|导致|使得|缘于|由此|鉴于")
-_WAY = re.compile("通过|利用|采用|使用|方法|可以|首先|步骤|点击|选择|运行|命令")
+_SHOWN = {
+    "contact": re.compile(r"电话|热线|联系方式|\d{3,4}-?\d{7,8}|1\d{10}"),
+    "price": re.compile(r"\d\s*(?:元|块|美元)|价格|门票|免费|人均|收费"),
+    "hours": re.compile(r"\d{1,2}[:：]\d{2}|营业时间|开放时间|\d{1,2}[点时]"),
+    "reason": re.compile("因为|由于|因此|所以|原因|为了|导致|使得|缘于|由此|鉴于"),
+    "way": re.compile("通过|利用|采用|使用|方法|可以|首先|步骤|点击|选择|运行|命令"),
+}
+_ADDRESS = re.compile(r"地址|位于|地处|坐落")
 _TIME = re.compile(
     r"\d{1,4}\s*年|\d{1,2}\s*月|\d{1,2}\s*日|世纪|年代|时期|朝|[零〇一二三四五六七八九十]{2,4}年|点|小时"
 )
@@ -46,10 +59,10 @@ _QUESTION_WORDS = re.compile(
 )
 # How much the answer's kind counts, as a share of the question's words.
 _KIND_BONUS = 0.2
-# A neighbour's words count nearly as much: what a sentence is about often stands in the one before.
-_NEIGHBOUR = 0.7
+# A neighbour's words count half: what a sentence is about often stands in the one before.
+_NEIGHBOUR = 0.5
 # What each passage before it costs a sentence.
-_RANK_COST = 0.1
+_RANK_COST = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Quote:
     Attributes:
         passage: which, from 1.
         score: the share of the question's words that it holds, and up to 0.2 for its kind, less
-            0.1 for each passage before its own.
+            0.05 for each passage before its own.
     """
 
     text: str
@@ -74,8 +87,8 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
 
     Args:
         passages: best first; the first are likelier to hold the answer.
-        above: what stands above each, such as headings; it is not quoted, but its words count like
-            a neighbour's.
+        above: what stands above each, such as headings; it is not quoted, but its words count for
+            every sentence, so that one which only repeats them gains nothing.
     """
     read = [[each for each in split_sentences(text) if each.strip()] for text in passages]
     known = [[frozenset(features(each)) for each in sentences] for sentences in read]
@@ -118,9 +131,10 @@ def _score(
     headings: frozenset[str],
     wanted: dict[str, float],
 ) -> float:
-    near = headings | holds[place - 1] if place else headings
+    here = holds[place] | headings
+    near = holds[place - 1] if place else frozenset()
     return sum(
-        weight * (1 if feature in holds[place] else _NEIGHBOUR * (feature in near))
+        weight * (1 if feature in here else _NEIGHBOUR * (feature in near))
         for feature, weight in wanted.items()
     )
 
@@ -137,10 +151,12 @@ def _answers(asked: Asked | None, sentence: str, question: str) -> bool:
         given = amounts(question)
         return any(not any(a.agrees(b) for b in given) for a in amounts(sentence))
     if asked in ("person", "place"):
+        if asked == "place" and _ADDRESS.search(sentence):
+            return True
         tags = ("nr", "nrt") if asked == "person" else ("ns", "nt")
         tagged = _tagger().tag(sentence, True)
         return any(tag in tags and word not in question for word, tag in tagged)
-    pattern = {"reason": _REASON, "way": _WAY}.get(asked or "")
+    pattern = _SHOWN.get(asked or "")
     return bool(pattern and pattern.search(sentence))
 
 

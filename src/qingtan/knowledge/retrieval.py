@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qingtan.knowledge.claims import features
 from qingtan.knowledge.encoders import Encoder
-from qingtan.knowledge.numerals import spell_articles
+from qingtan.knowledge.numerals import NUMERAL, spell_articles
 from qingtan.knowledge.rewriting import Rewrite, Turns, rewrite
 from qingtan.knowledge.store.interface import Base, Filter, Found, Store, StoredChunk
 
 # Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual
 # rank learning methods".
 _K = 60
+_TITLE = re.compile("《([^《》]+)》")
+_NUMBER = re.compile(rf"第{NUMERAL}+[编章节条](?:之{NUMERAL}+)?")
 # How many of each list are joined, for each passage that is asked for.
 _POOL, _LEAST_POOL = 2, 10
 # Passages are the same where they share so much of their words.
@@ -24,7 +26,9 @@ class Hit:
     """A passage that was found.
 
     Attributes:
-        score: by which hits are ordered: the sum of 1 / (60 + rank) over the lists that have it.
+        score: by which hits are ordered: the sum of 1 / (60 + rank) over the lists that have it,
+            and 1 / 60 for its document's title where the question has it in 《》, and for its own
+            number where the question has that, such as 第三条.
         words: its score by bm25; None where the words did not find it.
         vectors: its cosine; None where the vectors did not find it.
     """
@@ -78,8 +82,14 @@ class Retriever:
         query = spell_articles(self.whole(question, history))
         pool, where = max(_LEAST_POOL, _POOL * limit), where or Filter()
         words = self.store.search_words(bases, query, pool, where)
+        if numbers := _NUMBER.findall(query):
+            # A law's name stands in all its chunks, and the length of an article could hide it.
+            numbered = self.store.search_words(bases, " ".join(numbers), pool, where)
+            known = {each.chunk.id for each in words}
+            words = [*words, *(each for each in numbered if each.chunk.id not in known)]
         vectors = self._near(bases, query, pool, where)
-        return list(_distinct(fuse(words, vectors), limit))
+        hits = _named_first(query, fuse(words, vectors))
+        return _distinct(hits, limit)
 
     def around(self, base: Base, hit: Hit, count: int = 1) -> list[StoredChunk]:
         """Return a hit's passage with `count` before and after it in its document, in order."""
@@ -113,6 +123,23 @@ def fuse(words: Sequence[Found], vectors: Sequence[Found]) -> list[Hit]:
         Hit(chunks[id], score, by_words.get(id), by_vectors.get(id)) for id, score in scores.items()
     ]
     return sorted(hits, key=lambda hit: -hit.score)
+
+
+def _named_first(query: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits in the order of their scores, to which the names in a question are added."""
+    titles, numbers = set(_TITLE.findall(query)), set(_NUMBER.findall(query))
+    if not titles and not numbers:
+        return list(hits)
+    named = []
+    for hit in hits:
+        chunk = hit.chunk
+        above = {
+            chunk.document.title.strip("《》"),
+            *(each.strip("《》") for each in chunk.chunk.headings),
+        }
+        count = bool(titles & above) + (chunk.chunk.label in numbers)
+        named.append(replace(hit, score=hit.score + count / _K))
+    return sorted(named, key=lambda hit: -hit.score)
 
 
 def _distinct(hits: Iterable[Hit], limit: int) -> list[Hit]:

@@ -38,6 +38,13 @@ def test_a_law_is_cut_into_its_articles_under_parts_and_chapters() -> None:
     assert chunks[5].text.endswith("（二）醉酒的。")
 
 
+def test_an_article_may_begin_with_any_word_after_a_space() -> None:
+    made = document("第一条　和解应当自愿。", "第二条 规定的为三日。", "第二条规定的可以延长。")
+    first, second = cut(made, len, 100)
+    assert (first.label, second.label) == ("第一条", "第二条")
+    assert second.text.endswith("第二条规定的可以延长。")
+
+
 def test_a_long_article_is_cut_at_its_items_and_keeps_its_label() -> None:
     items = [f"（{n}）擅自占用公园绿地、拒不改正的；" for n in "一二三四五六"]
     made = document("第一条　总则如下。", "\n".join(["第二条　有下列情形的，处以罚款：", *items]))

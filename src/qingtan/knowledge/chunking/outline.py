@@ -18,7 +18,7 @@ _PART_LEVELS = {"编": 1, "篇": 1, "部": 1, "章": 2, "节": 3}
 _ANNEX = re.compile(rf"(?:附件|附录|附表)(?:{_N}|[A-Z])?(?={_GAP}|$)")
 _ARTICLE = re.compile(rf"第({_N})条(之{_N})?")
 # 第三条规定 in a running text speaks of an article, and begins none.
-_MENTION = re.compile(r"[\s\u3000]*(?:规定|[的第所和或与及至到、，,。）)])")
+_MENTION = re.compile("规定|[的第所和或与及至到、，,。）)]")
 _DECIMAL = re.compile(r"(\d{1,2}(?:[.．]\d{1,2}){0,3})[.．、]?[\s\u3000]*(?=[^\W\d])")
 _CHINESE = re.compile(rf"({NUMERAL}{{1,3}})、|[（(]({NUMERAL}{{1,3}})[）)]")
 _NAMED = frozenset(("摘要", "引言", "结论", "结语", "参考文献", "致谢", "附则"))
