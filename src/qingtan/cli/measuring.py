@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from qingtan.cli.options import Device, Force, Temperature, say
+from qingtan.errors import UserError
 from qingtan.i18n import tr
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A built-in model's name, or a checkpoint.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in model's name, or a checkpoint; or knowledge: answers over documents."
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="The folder of the evaluation's files.")] = Path(
         "../shared/data/eval"
     ),
@@ -38,6 +44,9 @@ def evaluate(
     ] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     no_repeat_ngram_size: Annotated[int | None, typer.Option(help="0 is none.")] = None,
+    written_by: Annotated[
+        str, typer.Option(help="With knowledge: a model, whose words are put beside quotations.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Chooses the items; that of the sampling.")] = 0,
     slots: Annotated[int, typer.Option(help="The most answers at once.")] = 16,
     device: Device = "cpu",
@@ -47,7 +56,21 @@ def evaluate(
 
     Ctrl-C keeps the answers; the same command goes on. --temperature and the
     options after it try other decoding than the model's default.
+
+    With "knowledge" it says how well questions on documents are answered: found, quoted, refused,
+    and checked. Of the options --data, --limit, --seed, --output, --force and --written-by count.
     """
+    if model == "knowledge":
+        from qingtan.evaluation.knowledge.run import Settings as KnowledgeSettings
+        from qingtan.evaluation.knowledge.run import evaluate_knowledge
+
+        wanted = KnowledgeSettings(data, limit, seed, written_by)
+        evaluate_knowledge(wanted, output, force=force)
+        return
+    if written_by:
+        raise UserError(
+            tr("--written-by: goes with knowledge only", "--written-by：只能与 knowledge 一起使用")
+        )
     from qingtan.evaluation.run import Settings
     from qingtan.evaluation.run import evaluate as run
 

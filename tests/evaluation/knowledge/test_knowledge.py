@@ -1,6 +1,9 @@
 """The evaluation of knowledge on sets that are made here, and its report."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +123,24 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         evaluate_knowledge(Settings(tmp_path), tmp_path / "out")
     with pytest.raises(UserError, match="limit"):
         Settings(tmp_path, limit=-1)
+
+
+def test_the_command(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "qingtan", "evaluate"]
+    environment = os.environ | {"QINGTAN_LANG": "en", "PYTHONIOENCODING": "utf-8"}
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *map(str, arguments)], capture_output=True, encoding="utf-8", env=environment
+        )
+
+    done = run("knowledge", "--data", data, "--limit", "3", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "law-finding" in done.stdout
+    assert (tmp_path / "out/report.md").exists()
+    refused = run("qingtan", "--written-by", "qingtan", "--data", data)
+    assert refused.returncode == 2
+    assert "--written-by: goes with knowledge only" in refused.stderr
 
 
 def test_documents_of_one_title_are_of_one_part() -> None:
