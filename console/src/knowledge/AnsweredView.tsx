@@ -13,9 +13,33 @@ interface Props {
 /** An answer, its citations beside the sentences, and the passages that they lead to. */
 export function AnsweredView({ base, question, answered }: Props) {
   const t = useTexts().knowledge;
-  const { refused, passages, nearest, text, suspicious } = answered;
+  const { refused, passages, nearest, text } = answered;
   const written = !refused && text !== "";
-  const shown = refused ? nearest : passages;
+  const numbers = (refused ? nearest : passages).map((_, index) => index + 1);
+  const said = new Set(answered.sentences.map(({ citation }) => citation));
+  const first = written ? numbers.filter((number) => said.has(number)) : numbers;
+  const others = numbers.filter((number) => !first.includes(number));
+
+  const cards = (shown: number[]) => (
+    <ol className="passages">
+      {shown.map((number) => {
+        const passage = (refused ? nearest : passages)[number - 1];
+        return (
+          passage && (
+            <PassageCard
+              key={passage.chunk.id}
+              passage={passage}
+              number={refused ? undefined : number}
+              question={question}
+              answer={answered.id}
+              suspicious={answered.suspicious.includes(number)}
+            />
+          )
+        );
+      })}
+    </ol>
+  );
+
   return (
     <>
       {refused && <p className="refused">{text || t.refused}</p>}
@@ -33,21 +57,14 @@ export function AnsweredView({ base, question, answered }: Props) {
       {(written || refused) && (
         <VoteButtons about={{ bases: [base], answer: answered.id, question, text }} />
       )}
-      {shown.length > 0 && (
-        <h3>{refused ? t.nearest : written ? t.sources : t.retrieved}</h3>
+      {first.length > 0 && <h3>{refused ? t.nearest : written ? t.sources : t.retrieved}</h3>}
+      {cards(first)}
+      {others.length > 0 && (
+        <details className="others">
+          <summary>{t.others(others.length)}</summary>
+          {cards(others)}
+        </details>
       )}
-      <ol className="passages">
-        {shown.map((passage, index) => (
-          <PassageCard
-            key={passage.chunk.id}
-            passage={passage}
-            number={refused ? undefined : index + 1}
-            question={question}
-            answer={answered.id}
-            suspicious={suspicious.includes(index + 1)}
-          />
-        ))}
-      </ol>
     </>
   );
 }

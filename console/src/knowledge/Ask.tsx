@@ -20,12 +20,12 @@ export function Ask({ base, model }: { base: string; model: string | null }) {
   const [draft, setDraft] = useState("");
   const [mode, setMode] = useState<Mode>("search");
   const [how, setHow] = useState<How>("quoted");
-  const end = useRef<HTMLDivElement>(null);
+  const log = useRef<HTMLDivElement>(null);
   const last = asked.at(-1);
   const running = last !== undefined && isRunning(last);
 
   useEffect(() => {
-    if (last !== undefined) end.current?.scrollIntoView({ block: "nearest" });
+    if (last !== undefined) log.current?.lastElementChild?.scrollIntoView({ block: "start" });
     // oxlint-disable-next-line react/exhaustive-effect-dependencies -- also when it is answered
   }, [last]);
 
@@ -61,12 +61,11 @@ export function Ask({ base, model }: { base: string; model: string | null }) {
         )}
       </div>
       {asked.length === 0 && <p className="hint">{t.askHint}</p>}
-      <div role="log" aria-busy={running} aria-label={t.tabs.ask}>
+      <div ref={log} role="log" aria-busy={running} aria-label={t.tabs.ask}>
         {asked.map((item) => (
           <AskedView key={item.id} base={base} asked={item} />
         ))}
       </div>
-      <div ref={end} />
       <div className="asker">
         <Sender
           value={draft}

@@ -91,7 +91,12 @@ export function DocumentView({ base, id, chunkId, compact }: Props) {
       <div className="columns">
         {(!compact || column === "content") && <Blocks blocks={blocks} chosen={chosen} />}
         {(!compact || column === "chunks") && (
-          <Chunks chunks={chunks} chosen={chosen} onChoose={choose} />
+          <Chunks
+            chunks={chunks}
+            title={document.title}
+            chosen={chosen}
+            onChoose={choose}
+          />
         )}
       </div>
     </section>
@@ -166,11 +171,12 @@ function BlockText({ block }: { block: Block }) {
 
 interface ChunksProps {
   chunks: Chunk[];
+  title: string;
   chosen: Chunk | undefined;
   onChoose: (chunk: Chunk) => void;
 }
 
-function Chunks({ chunks, chosen, onChoose }: ChunksProps) {
+function Chunks({ chunks, title, chosen, onChoose }: ChunksProps) {
   const t = useTexts().knowledge;
   const list = useRef<HTMLOListElement>(null);
 
@@ -190,7 +196,7 @@ function Chunks({ chunks, chosen, onChoose }: ChunksProps) {
           >
             <span className="chunk-head">
               <span>{t.chunkKinds[chunk.kind]}</span>
-              <Place chunk={chunk} />
+              <Place chunk={chunk} title={title} />
               <span>{t.tokens(chunk.tokens)}</span>
             </span>
             <span className="chunk-text">{chunk.text}</span>

@@ -33,7 +33,7 @@ export function PassageCard({ passage, number, id, question, answer, scores, sus
         <a href={routeHash(place)} aria-label={t.openPassage(document.title)}>
           {document.title}
         </a>
-        <Place chunk={chunk} />
+        <Place chunk={chunk} title={document.title} />
         {suspicious && <Tag color="warning">{t.suspicious}</Tag>}
       </header>
       <blockquote>{chunk.text}</blockquote>

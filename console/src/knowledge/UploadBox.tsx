@@ -113,7 +113,7 @@ function UploadRow({ upload }: { upload: Upload }) {
       <Progress
         percent={Math.round(share(upload) * 100)}
         showInfo={false}
-        size="small"
+        size={{ height: 4 }}
         status={wrong ? "exception" : over ? "success" : "active"}
         aria-label={t.progressOf(upload.name)}
       />
