@@ -9,7 +9,8 @@ with each library. The text that was printed is known, so two numbers tell how r
 - paragraphs: the share of the printed paragraphs that are one paragraph again, no more and no less.
 
 Files of --pdf are read for speed alone. All speeds are of the whole reading within one process,
-the library loaded already: Qingtan's with paragraphs, titles and tables, the others' text only.
+in processor time, the library loaded already: Qingtan's with paragraphs, titles and tables, the
+others' of text alone.
 
 Needs Chromium (`apt-get install chromium`) with a Chinese font (`fonts-noto-cjk` or another),
 rapidfuzz (of the `evaluate` extra), and for each peer an interpreter that has it:

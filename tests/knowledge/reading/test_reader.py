@@ -171,13 +171,13 @@ def endless_pdf() -> bytes:
 
 
 def test_a_file_that_never_ends_is_given_up_and_the_next_one_is_read() -> None:
-    limits = Limits(seconds=1.5)
+    limits = Limits(seconds=1)
     with Reader(limits) as reader:
         assert reader.read(source("a.txt", b"before")).blocks[0].text == "before"
         start = time.monotonic()
-        with pytest.raises(Unreadable, match=r"1.5 seconds"):
+        with pytest.raises(Unreadable, match="longer than 1 seconds"):
             reader.read(source("圈.pdf", endless_pdf()))
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30  # of a busy machine; on an idle one a second or two
         assert reader.read(source("a.txt", b"after"), Limits()).blocks[0].text == "after"
 
 

@@ -167,6 +167,13 @@ def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
     assert len(refused(tmp_path / "a.zip")) == 1
 
 
+def test_of_two_members_with_one_name_the_second_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(archive({"a.txt": b"1", "./a.txt": b"2"}))
+    first, second = sources(tmp_path / "a.zip")
+    assert first.read() == b"1"
+    assert second.problem
+
+
 def test_links_in_archives_are_refused(tmp_path: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as target:

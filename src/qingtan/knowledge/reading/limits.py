@@ -35,7 +35,7 @@ class Limits:
         cells: of all tables of a file, merged cells counted as often as they cover one.
         blocks: of a document.
         characters: of a document.
-        seconds: of the clock, for one file.
+        seconds: of the processor, for one file; by the clock five times as many.
         memory_bytes: of the process that reads, itself included.
     """
 
@@ -48,5 +48,10 @@ class Limits:
     cells: int = 2_000_000
     blocks: int = 200_000
     characters: int = 20_000_000
-    seconds: float = 120.0
+    seconds: float = 60.0
     memory_bytes: int = 2048 * MIB
+
+    @property
+    def clock_seconds(self) -> float:
+        """How long one file may take by the clock."""
+        return 5 * self.seconds

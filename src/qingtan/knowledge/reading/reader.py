@@ -4,6 +4,7 @@ import atexit
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -90,7 +91,7 @@ class Reader:
             late.set()
             process.kill()
 
-        timer = threading.Timer(limits.seconds, stop)
+        timer = threading.Timer(limits.clock_seconds, stop)
         timer.start()
         try:
             send(process.stdin, json.dumps(asked).encode())
@@ -129,20 +130,12 @@ class Reader:
         if process is None:
             return None
         atexit.unregister(self.close)
-        try:
-            code = process.wait(0.2) if process.poll() is None and _is_ending(process) else None
-        except subprocess.TimeoutExpired:
-            code = None
-        process.kill()
-        code = process.wait() if code is None else code
+        process.kill()  # one that has ended already keeps the way it did
+        code = process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 _close(stream)
         return code
-
-
-def _is_ending(process: subprocess.Popen[bytes]) -> bool:
-    return process.stdout is not None and process.stdout.closed
 
 
 def _close(stream: Any) -> None:
@@ -158,11 +151,11 @@ def _environment() -> dict[str, str]:
 
 
 def _explain(is_late: bool, code: int | None, limits: Limits) -> str:
-    if is_late:
+    if is_late or code == -signal.SIGXCPU:
         seconds = f"{limits.seconds:g}"
         return tr(
-            f"took longer than {seconds} seconds to read; it may be built to do so",
-            f"读取超过{seconds}秒，已中止，文件可能是恶意构造的",
+            f"took longer than {seconds} seconds to read; split it, unless it is built to do so",
+            f"读取超过{seconds}秒，已中止；请拆分文件，也可能是恶意构造的文件",
         )
     if code in (-9, -6, 137, 134):
         return out_of_memory(limits)

@@ -133,7 +133,7 @@ def sources(path: str | Path, limits: Limits | None = None) -> Iterator[Source]:
         raise UserError(tr(f"{path}: no such file or folder", f"{path}：没有这个文件或文件夹"))
     elif _is_archive(path.name):
         source = _of_file(path, path.name)
-        yield from of_archive(source, limits, prefix="")
+        yield from _once(of_archive(source, limits, prefix=""))
     else:
         yield _of_file(path, path.name)
 
@@ -149,7 +149,7 @@ def _of_folder(root: Path, limits: Limits) -> Iterator[Source]:
             yield source
             continue
         try:
-            yield from of_archive(source, limits, prefix=f"{source.name}/")
+            yield from _once(of_archive(source, limits, prefix=f"{source.name}/"))
         except Unreadable as error:
             yield Source(source.name, source.size, problem=error.reason)
 
@@ -211,6 +211,17 @@ def of_archive(source: Source, limits: Limits, prefix: str) -> Iterator[Source]:
         for inner in _inner(found, source.size, limits, unpacked):
             unpacked += inner.size
             yield inner
+
+
+def _once(found: Iterator[Source]) -> Iterator[Source]:
+    """Yield sources; of two with one name the second gets a problem."""
+    names: set[str] = set()
+    for each in found:
+        if each.name in names and not each.problem:
+            problem = tr("has the name of another file in the archive", "与压缩包中另一文件同名")
+            each = Source(each.name, each.size, problem=problem)
+        names.add(each.name)
+        yield each
 
 
 def _member(archive: ZipFile, member: ZipInfo, name: str, prefix: str) -> Source:

@@ -11,6 +11,7 @@ import os
 import resource
 import struct
 import sys
+from math import ceil
 from typing import IO, Any
 
 from qingtan.i18n import tr
@@ -94,13 +95,13 @@ def out_of_memory(limits: Limits) -> str:
 
 
 def _restrict(limits: Limits) -> None:
-    """Bound memory, and processor time from now on: should nobody be left to kill this process."""
+    """Bound memory, and processor time from now on; the system kills whoever goes beyond it."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     most = limits.memory_bytes if hard == resource.RLIM_INFINITY else min(limits.memory_bytes, hard)
     if sys.platform == "linux":  # macOS counts what is shared and refuses
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime + limits.seconds) + 2
+    seconds = ceil(used.ru_utime + used.ru_stime + limits.seconds)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     if hard == resource.RLIM_INFINITY or seconds < hard:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
