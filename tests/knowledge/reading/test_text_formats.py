@@ -198,6 +198,17 @@ def test_underlined_and_numbered_titles_of_a_text() -> None:
     ]
 
 
+def test_titles_with_signs_in_a_plain_text() -> None:
+    text = "# 条例\n\n## 第一章 总则\n\n第一条 为了测试。\n\n# 注释\nx = 1"
+    assert shown(parse("a.txt", text.encode())) == [
+        ("h1", "条例"),
+        ("h2", "第一章 总则"),
+        ("paragraph", "第一条 为了测试。"),
+        ("paragraph", "# 注释"),
+        ("paragraph", "x = 1"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [

@@ -10,6 +10,7 @@ from qingtan.knowledge.reading.text import clean, decode, is_spaceless, join, wi
 # A text is broken at a width if its lines fill it, and it is one that people set.
 _NARROWEST, _WIDEST, _FULL = 40, 120, 0.75
 _LONGEST_TITLE = 50
+_SIGNED = re.compile(r"(#{1,6}) +(\S.{0,79})")  # a title as Markdown writes it, standing alone
 _UNDERLINE = re.compile(r"[=＝]{3,}|[-－—]{3,}|[~～]{3,}")
 _UNDERLINE_LEVELS = {"=": 1, "＝": 1, "-": 2, "－": 2, "—": 2, "~": 3, "～": 3}
 _RULE = re.compile(r"[-=*_#~＝－—＊～\s]{3,}")
@@ -61,9 +62,12 @@ def _title(pieces: list[tuple[str, int]], kinds: list[str]) -> str:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, int]]:
-    """Yield paragraphs with 0, and underlined titles with their depth."""
+    """Yield paragraphs with 0, and titles that are underlined or signed with their depth."""
     for part in re.split(r"\n(?:[ \t\u3000]*\n)+", text):
         lines = [line.rstrip() for line in part.split("\n") if line.strip()]
+        if len(lines) == 1 and (sign := _SIGNED.fullmatch(lines[0])):
+            yield sign[2], len(sign[1])
+            continue
         start = 0
         for number, line in enumerate(lines):
             if _is_underline(lines, number) and number > start:
