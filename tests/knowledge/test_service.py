@@ -1,6 +1,7 @@
 """The Python face of the knowledge room."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -16,10 +17,22 @@ from qingtan.knowledge.store.interface import Filter
 TEXT = "清谈一号的保修期为两年，自购买之日起计算。"
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str | Path:
+    """Where the bases lie: a folder, or a real PostgreSQL's address."""
+    monkeypatch.setenv("QINGTAN_HOME", str(tmp_path / "home"))
+    if request.param == "sqlite":
+        return tmp_path / "knowledge"
+    address: str = request.getfixturevalue("database")
+    return address
+
+
 @pytest.fixture
-def knowledge(tmp_path: Path) -> Knowledge:
-    with Knowledge.open(tmp_path / "knowledge") as opened:
-        yield opened  # type: ignore[misc]
+def knowledge(place: str | Path) -> Iterator[Knowledge]:
+    with Knowledge.open(place) as opened:
+        yield opened
 
 
 def write(folder: Path, **files: str | bytes) -> Path:
@@ -192,13 +205,14 @@ def test_feedback_goes_with_its_base(knowledge: Knowledge) -> None:
     assert knowledge.feedback() == [later]
 
 
-def test_backup_and_restore(knowledge: Knowledge, tmp_path: Path) -> None:
+def test_backup_and_restore(knowledge: Knowledge, place: str | Path, tmp_path: Path) -> None:
     knowledge.create("手册")
     knowledge.add("手册", write(tmp_path / "files", **{"甲.txt": TEXT}))
     knowledge.give_feedback("手册", Opinion("up", question="保修？"))
     knowledge.backup(tmp_path / "backup")
-    Knowledge.restore(tmp_path / "backup", tmp_path / "elsewhere")
-    with Knowledge.open(tmp_path / "elsewhere") as other:
+    knowledge.remove("手册")
+    Knowledge.restore(tmp_path / "backup", place)
+    with Knowledge.open(place) as other:
         assert other.search("手册", "保修")[0].chunk.chunk.text == TEXT
         assert len(other.feedback("手册")) == 1
 
