@@ -14,7 +14,8 @@ named, so that their dependencies stay apart:
 
     python -m venv lc && lc/bin/pip install langchain-community rank_bm25
     python -m venv li && li/bin/pip install llama-index-core llama-index-retrievers-bm25
-    python benchmarks/retrieval.py --langchain-python lc/bin/python --llama-index-python li/bin/python
+    python benchmarks/retrieval.py --langchain-python lc/bin/python \\
+        --llama-index-python li/bin/python
 
 Prints a Markdown table: the share of questions whose document is among the first 1 and 5 passages,
 the mean reciprocal rank among ten, milliseconds a query, documents a second, and the peak of
