@@ -25,9 +25,11 @@ _LEAST_IDF = 1e-6  # of words that more than half of the passages hold, as in FT
 _MOST_SCORED = 5000
 _MOST_PLACES = 16_383  # of a tsvector
 _TIMES = (
-    f"greatest(1, round(1 / greatest({math.pi**2 / 6} - "
-    f"{math.pi**2 / 6 / 0.1} * ts_rank(terms, ?::tsquery), 0.004) - 0.5))"
+    f"round(1 / greatest({math.pi**2 / 6} - "
+    f"{math.pi**2 / 6 / 0.1} * ts_rank(terms, ?::tsquery), 0.004) - 0.5)"
 )
+# As far as this knows, a phrase stands there once.
+_ONCE = "(terms @@ ?::tsquery)::int"
 
 
 class PostgresIndex:
@@ -106,48 +108,52 @@ class PostgresIndex:
         sought = [_quoted(word) for word in terms.words]
         sought += [" <-> ".join(map(_quoted, phrase)) for phrase in terms.phrases]
         most = max(_MOST_SCORED, chunks // 2) + 1
-        counts = {term: self._count(base, term, most) for term in sought}
-        counts = {term: count for term, count in counts.items() if count}
+        counts = self._count(base, sought, most)
         if not counts:
             return []
         kept = rarest(counts, _MOST_SCORED)
         score, values = self._score(base, {term: counts[term] for term in kept})
         only, filtered = condition(where)
-        rows = self._database.rows(
-            f"SELECT words.chunk, {score} AS score FROM words_{base:d} AS words "
+        joined = (
             "JOIN chunks ON chunks.number = words.chunk "
-            "JOIN documents ON documents.number = chunks.document "
-            f"WHERE terms @@ ?::tsquery {only and f'AND {only}'} "
-            "ORDER BY score DESC, words.chunk LIMIT ?",
-            (*values, " | ".join(f"({term})" for term in kept), *filtered, limit),
+            f"JOIN documents ON documents.number = chunks.document WHERE {only} AND"
+        )
+        # `setweight` changes nothing, but what it returns is unpacked, once and for all terms.
+        rows = self._database.rows(
+            f"SELECT chunk, {score} AS score FROM ("
+            "SELECT words.chunk, words.length, setweight(words.terms, 'D') AS terms "
+            f"FROM words_{base:d} AS words {joined if only else 'WHERE'} "
+            "words.terms @@ ?::tsquery OFFSET 0) AS found ORDER BY score DESC, chunk LIMIT ?",
+            (*values, *filtered, " | ".join(f"({term})" for term in kept), limit),
         )
         return [(number, float(value)) for number, value in rows]
 
-    def _score(self, base: int, counts: dict[str, int]) -> tuple[str, list[object]]:
+    def _score(self, base: int, counts: dict[str, int]) -> tuple[str, list[str]]:
         """Return SQL for a passage's BM25, and its values."""
         ((number, mean),) = self._database.rows(
             f"SELECT count(*), coalesce(avg(length), 1)::float8 FROM words_{base:d}"
         )
-        parts, values = [], list[object]()
+        parts = []
         for term, count in counts.items():
-            idf = max(_LEAST_IDF, math.log((number - count + 0.5) / (count + 0.5) or 1))
-            # A phrase stands once, as far as this knows.
-            times = "1" if "<->" in term else _TIMES
-            parts.append(
-                f"(CASE WHEN terms @@ ?::tsquery THEN {idf} * bm25({times}, length / {mean}) "
-                "ELSE 0 END)"
-            )
-            values += [term] if "<->" in term else [term, term]
-        return " + ".join(parts), values
+            idf = max(_LEAST_IDF, math.log((number - count + 0.5) / (count + 0.5)))
+            times = _ONCE if "<->" in term else _TIMES
+            parts.append(f"{idf} * bm25({times}, length / {mean})")
+        return " + ".join(parts), list(counts)
 
-    def _count(self, base: int, term: str, most: int) -> int:
-        """Return how many chunks hold a term, up to where it does not matter any more."""
-        ((count,),) = self._database.rows(
-            f"SELECT count(*) FROM (SELECT 1 FROM words_{base:d} "
-            "WHERE terms @@ ?::tsquery LIMIT ?) AS found",
-            (term, most),
+    def _count(self, base: int, terms: Sequence[str], most: int) -> dict[str, int]:
+        """Return how many chunks hold each term, up to where it does not matter any more.
+
+        Terms that no chunk holds are left out.
+        """
+        one = (
+            f"(SELECT count(*) FROM (SELECT 1 FROM words_{base:d} "
+            "WHERE terms @@ ?::tsquery LIMIT ?) AS found)"
         )
-        return int(count)
+        (counts,) = self._database.rows(
+            f"SELECT {', '.join([one] * len(terms))}",
+            [value for term in terms for value in (term, most)],
+        )
+        return {term: count for term, count in zip(terms, counts, strict=True) if count}
 
     def search_vectors(
         self, base: int, vector: NDArray[np.float32], limit: int, where: Filter
