@@ -18,6 +18,7 @@ start = "base"
 corpus = "corpus"
 """
 LORA = "lora.rank=4"
+CONTRASTIVE = ("contrastive.pairs=p", "batch_tokens=8192", "micro_batch_tokens=8192")
 PAIRS = ("preference.pairs=p", "preference.source=s", "preference.licence=MIT")
 PRIVACY = ("privacy.epsilon=8.0", "privacy.delta=1e-5")
 TEACHER = "distillation.teacher=big"
@@ -72,6 +73,13 @@ def load(folder: Path, *overrides: str) -> TrainRecipe:
         ([*PRIVACY, LORA, "data.sources.a=2"], "data.sources: privacy needs each source"),
         ([*PRIVACY, LORA, "optimizer.name=muon"], "optimizer.name: privacy is accounted"),
         ([*PRIVACY, LORA, TEACHER], "privacy: is not accounted for with distillation"),
+        ([*CONTRASTIVE, *PAIRS], "contrastive: has no use for preference"),
+        ([*CONTRASTIVE, TEACHER], "contrastive: has no use for distillation"),
+        ([*CONTRASTIVE, "data.sources.a=1"], "contrastive: has no use for data.sources"),
+        ([*CONTRASTIVE, "contrastive.length=2000"], "contrastive.length is more than a row"),
+        ([*CONTRASTIVE, "micro_batch_tokens=4096"], "batch_tokens: contrastive compares"),
+        ([*CONTRASTIVE, "contrastive.negatives=3"], "batch_tokens is less than 10 rows"),
+        ([*CONTRASTIVE, "contrastive.temperature=0"], "contrastive.temperature: Input should"),
         (["infilling.mask=0", "infilling.smask=0", "infilling.gmask=0"], "infilling: Value error"),
         (["samples.prompts=[]"], "samples.prompts: Tuple should have at least 1"),
         (["data.sequence_length=4096"], "micro_batch_tokens is less than one row"),

@@ -12,6 +12,8 @@ from qingtan.provenance import Provenance, Step, render_sources
 
 # Recorded on a step of training or export as `bits_per_byte.<source>`.
 BITS_PREFIX = "bits_per_byte."
+# Recorded on a step of training as `finding.<figure>`, where an encoder was trained.
+FINDING_PREFIX = "finding."
 # What the cards call the divergences of a recipe.
 _DIVERGENCES = {
     "forward_kl": ("KL(teacher ‖ student)", "KL(教师 ‖ 学生)"),
@@ -47,6 +49,7 @@ def render_card(
         (say("Architecture", "结构"), _architecture(config, say)),
         (say("Training", "训练"), _training(provenance, say)),
         (say("Evaluation", "评测"), evaluation),
+        (say("Held-out passages", "留出段落"), _found(provenance, say)),
         (say("Held-out text", "留出文本"), _held_out(provenance.steps[-1], say)),
         (say("Sources and licences", "数据来源与许可证"), _sources(provenance, say)),
     ]
@@ -209,7 +212,33 @@ def _privacy(steps: Sequence[Step], say: Say) -> str:
     )
 
 
+def _found(provenance: Provenance, say: Say) -> str:
+    """Return how well an encoder finds passages, if the last stage made one."""
+    details = [step.details for step in provenance.steps if step.name == "train" and not step.of]
+    found = {
+        name.removeprefix(FINDING_PREFIX): value
+        for name, value in (details[-1] if details else {}).items()
+        if name.startswith(FINDING_PREFIX)
+    }
+    if not found:
+        return ""
+    intro = say(
+        f"{found['pairs']:,} questions on documents that were kept out of training, and among "
+        f"{found['passages']:,} passages the nearest ones by their vectors.",
+        f"{found['pairs']:,} 个问题出自未参与训练的文档，"
+        f"按向量在 {found['passages']:,} 个段落中查找。",
+    )
+    rows = {
+        say("its passage is the nearest", "所属段落排第一"): f"{found['recall_1']:.1%}",
+        say("is among the five nearest", "所属段落在前五"): f"{found['recall_5']:.1%}",
+        say("mean of 1 / rank", "平均倒数排名"): f"{found['mrr']:.3f}",
+    }
+    return f"{intro}\n\n{markdown_table(['', ''], [[k, v] for k, v in rows.items()])}"
+
+
 def _held_out(step: Step, say: Say) -> str:
+    if not any(name.startswith(BITS_PREFIX) for name in step.details):
+        return ""
     intro = say(
         "Bits per byte on documents that were kept out of training, of this checkpoint as it is "
         "stored (lower is better; for conversations only the answers count). "

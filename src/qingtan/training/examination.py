@@ -8,6 +8,7 @@ from qingtan.corpus.shards import Corpus
 from qingtan.errors import UserError
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.training.batches import BatchSource
+from qingtan.training.contrastive import evaluate_finding
 from qingtan.training.evaluation import evaluate
 from qingtan.training.forgetting import (
     Standing,
@@ -19,6 +20,7 @@ from qingtan.training.forgetting import (
 from qingtan.training.objective import Objective
 from qingtan.training.pairs import PreferencePairs
 from qingtan.training.parallel import whole_root
+from qingtan.training.passages import PassagePair, PassagePairs
 from qingtan.training.preference import DirectPreference, evaluate_preference
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.samples import take_samples
@@ -43,10 +45,12 @@ class Examination:
         self._recipe = recipe
         self._tokenizer = tokenizer
         self._sources = () if recipe.preference else tuple(sources)
-        self._shards = corpus.select("valid", list(sources))
+        # An encoder predicts no tokens any more.
+        self._shards = [] if recipe.contrastive else corpus.select("valid", list(sources))
         general = _open_general(recipe, corpus)
         self._general = general.select("valid")
         self._pairs = source if isinstance(source, PreferencePairs) else None
+        self._held_out = _held_out_pairs(recipe, source)
         self._objective = objective
         kinds = {entry.kind for entry in corpus.index.sources if entry.name in sources}
         self._as_conversation = bool(recipe.preference) or kinds == {"conversations"}
@@ -54,10 +58,18 @@ class Examination:
     @property
     def compares(self) -> bool:
         """Whether the run says what tuning changed."""
-        return self._recipe.model.start is not None and self._recipe.forgetting_items > 0
+        recipe = self._recipe
+        started = recipe.model.start is not None and recipe.contrastive is None
+        return started and recipe.forgetting_items > 0
+
+    @property
+    def begins(self) -> bool:
+        """Whether `evaluate` is due before the first step, to be compared with the last."""
+        return self._recipe.contrastive is not None
 
     def evaluate(self, subject: Subject) -> dict[str, Any]:
-        """Return bits per byte by source, and for preferences how many of the pairs are right."""
+        """Return bits per byte by source, for preferences how many of the pairs are right, and for
+        an encoder how well it finds passages."""
         recipe = self._recipe
         results = evaluate(
             subject, self._shards, recipe.data.sequence_length, recipe.evaluation_tokens
@@ -70,6 +82,8 @@ class Examination:
             entry["preference"] = evaluate_preference(
                 subject, reference, self._pairs.validation, recipe.preference
             )
+        if self._held_out:
+            entry["finding"] = evaluate_finding(subject, self._held_out)
         return entry
 
     def stand(self, subject: Subject) -> Standing:
@@ -104,6 +118,14 @@ class Examination:
             {"prompt": prompt, "text": text}
             for prompt, text in zip(table.prompts, texts, strict=True)
         ]
+
+
+def _held_out_pairs(recipe: TrainRecipe, source: BatchSource) -> list[PassagePair]:
+    """Return the pairs to find passages of: whole documents, by their places."""
+    if recipe.contrastive is None or not isinstance(source, PassagePairs):
+        return []
+    pairs = sorted(source.validation, key=lambda pair: pair.place)
+    return pairs[: recipe.contrastive.validation_pairs]
 
 
 def _open_general(recipe: TrainRecipe, corpus: Corpus) -> Corpus:

@@ -98,7 +98,8 @@ def export(
 
     Of a run that trained LoRA, the base with the adapter merged into it is written. The checkpoint
     is measured as it is stored: bits per byte on the validation documents of every
-    source of the run's corpus, whether the run drew on it or not.
+    source of the run's corpus, whether the run drew on it or not. An encoder predicts no text, and
+    has the figures of its training.
 
     Args:
         run: a finished run's folder.
@@ -126,7 +127,8 @@ def export(
         write_json(partial / GENERATION_FILE, generation)
         if evaluated:
             _add_evaluation(partial, evaluated, Path(folder))
-        figures = _measure(partial, recipe, evaluation_tokens)
+        encodes = recipe.get("contrastive") is not None
+        figures = {} if encodes else _measure(partial, recipe, evaluation_tokens)
         step = Step.now("export", dtype=dtype, layout=layout, **figures)
         provenance = Provenance.read(source).with_step(step)
         provenance.write(partial)

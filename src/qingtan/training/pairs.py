@@ -95,7 +95,7 @@ class PreferencePairs:
         """
         pairs: list[Pair] = []
         skipped: list[Skipped] = []
-        for name, record in _read(table.pairs):
+        for name, record in read_records(table.pairs):
             pair = _encode(name, record, tokenizer)
             problem = pair if isinstance(pair, Skipped) else _too_long(pair, length)
             if problem:
@@ -124,8 +124,12 @@ class PreferencePairs:
             epoch, skip = epoch + 1, 0
 
 
-def _read(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each record with its file and line."""
+def read_records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each record of a file, or of the files of a folder, with its file and line.
+
+    Raises:
+        UserError: a file cannot be read, or a line is no record; the message names it.
+    """
     table = FormatTable()
     for block in read_raw(list_files(path), table):
         for item in parse(block, table):

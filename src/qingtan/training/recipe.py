@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from qingtan.recipe import Recipe
 from qingtan.training.tables import (
+    ContrastiveTable,
     DataTable,
     DistillationTable,
     InfillingTable,
@@ -31,6 +32,7 @@ class TrainRecipe(Recipe):
     lora: LoRATable | None = None
     prefix: PrefixTable | None = None
     preference: PreferenceTable | None = None
+    contrastive: ContrastiveTable | None = None
     distillation: DistillationTable | None = None
     privacy: PrivacyTable | None = None
     optimizer: OptimizerTable = OptimizerTable()
@@ -89,6 +91,8 @@ class TrainRecipe(Recipe):
             self._check_questions()
         if self.preference:
             self._check_preference()
+        if self.contrastive:
+            self._check_contrastive(self.contrastive)
         if self.privacy:
             self._check_privacy()
         return self
@@ -113,6 +117,32 @@ class TrainRecipe(Recipe):
             raise ValueError("data.sources: preference learns from its pairs, not from documents")
         if self.infilling:
             raise ValueError("infilling: preference learns from its pairs, not from documents")
+
+    def _check_contrastive(self, table: ContrastiveTable) -> None:
+        others = {
+            "preference": self.preference,
+            "distillation": self.distillation,
+            "infilling": self.infilling,
+            "privacy": self.privacy,
+            "samples": self.samples,
+            "data.sources": self.data.sources is not None,
+            "data.questions": self.data.questions,
+        }
+        if names := [name for name, used in others.items() if used]:
+            raise ValueError(f"contrastive: has no use for {', '.join(names)}")
+        if table.length > self.data.sequence_length:
+            raise ValueError("contrastive.length is more than a row of data.sequence_length")
+        if self.accumulation > 1:
+            raise ValueError(
+                "batch_tokens: contrastive compares the passages of one forward pass, and "
+                "accumulating passes would not make them more; give micro_batch_tokens the same "
+                "value"
+            )
+        if self.batch_rows < (rows := 2 * (2 + table.negatives)):
+            raise ValueError(
+                f"batch_tokens is less than {rows} rows of data.sequence_length, which two pairs "
+                "with their negatives may take in contrastive"
+            )
 
     def _check_privacy(self) -> None:
         """Refuse whatever would make of (ε, δ) an empty promise."""

@@ -14,9 +14,11 @@ from qingtan.glm.lora_files import write_lora
 from qingtan.glm.prefix import write_prefix
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.provenance import Provenance, Source, Step, checkpoint_provenance, merge
+from qingtan.training.batches import BatchSource
 from qingtan.training.card import BITS_PREFIX, CARD_FILES, render_card
 from qingtan.training.distillation.sampled_logits import read_index
 from qingtan.training.parallel import Processes, gather, scatter_like
+from qingtan.training.passages import PassagePairs
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.setup import ADAPTER
 from qingtan.training.subject import Subject
@@ -34,6 +36,7 @@ class Result:
         corpus: Corpus,
         tokenizer: GLMTokenizer,
         sources: Collection[str],
+        source: BatchSource,
         subject: Subject,
         processes: Processes,
     ) -> None:
@@ -41,6 +44,7 @@ class Result:
         self._corpus = corpus
         self._tokenizer = tokenizer
         self._sources = sources
+        self._source = source
         self._subject = subject
         self._processes = processes
         # Looked at now: when a long run ends its teacher may be gone, or another one.
@@ -120,6 +124,8 @@ class Result:
                 attribution=table.attribution,
             )
             return [*records, Provenance(sources=(pairs,))]
+        if isinstance(self._source, PassagePairs):
+            return [*records, self._source.provenance]
         return [*records, self._corpus.provenance_of(list(self._sources))]
 
     def _gathered(self) -> dict[str, Tensor]:

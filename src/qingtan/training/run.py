@@ -96,6 +96,10 @@ class Run:
         """Append a line to metrics.jsonl."""
         _append(self._metrics, entry)
 
+    def first(self, name: str) -> Any:
+        """Return this field of the first line of metrics.jsonl that has it; None without one."""
+        return next((entry[name] for entry in read_lines(self._metrics) if name in entry), None)
+
     def log_samples(self, step: int, samples: list[dict[str, str]]) -> None:
         """Append what the model wrote at a step."""
         _append(self._samples, {"step": step, "samples": samples})

@@ -17,6 +17,7 @@ from qingtan.glm.model import GLM, initialize
 from qingtan.glm.prefix import PrefixEncoder, init_prefix
 from qingtan.glm.tokenizer import GLMTokenizer, load_tokenizer
 from qingtan.training.batches import BatchSource, PackedRows
+from qingtan.training.contrastive import Contrastive
 from qingtan.training.distillation.offline import LogitsDistillation
 from qingtan.training.distillation.teacher import TeacherDistillation, open_teacher
 from qingtan.training.gradients import Gradients, MeanGradients
@@ -24,6 +25,7 @@ from qingtan.training.infilling import Infiller
 from qingtan.training.objective import Likelihood, Objective
 from qingtan.training.pairs import PreferencePairs
 from qingtan.training.parallel import Processes
+from qingtan.training.passages import PassagePairs
 from qingtan.training.poisson import DocumentLikelihood, PoissonDocuments
 from qingtan.training.preference import DirectPreference
 from qingtan.training.recipe import TrainRecipe
@@ -86,7 +88,9 @@ def build_subject(
         )
     model.activation_checkpointing = recipe.model.activation_checkpointing
     prefix = _attach(recipe, model)
-    return Subject(model, prefix, recipe.data.mask_documents).train()
+    # An encoder reads each text by itself.
+    apart = recipe.data.mask_documents or recipe.contrastive is not None
+    return Subject(model, prefix, apart).train()
 
 
 def check_start(start: Path, corpus: Corpus, tokenizer: GLMTokenizer) -> None:
@@ -121,6 +125,8 @@ def build_objective(
         return DocumentLikelihood()
     if recipe.preference:
         return DirectPreference(recipe.preference, _reference(recipe, device))
+    if recipe.contrastive:
+        return Contrastive(recipe.contrastive)
     table = recipe.distillation
     if table is None:
         return Likelihood()
@@ -148,6 +154,8 @@ def build_source(
     length = recipe.data.sequence_length
     if recipe.preference:
         return PreferencePairs.open(recipe.preference, tokenizer, length, recipe.seed)
+    if recipe.contrastive:
+        return PassagePairs.open(recipe.contrastive, tokenizer, length, recipe.seed)
     shards = corpus.select("train", list(sources))
     if recipe.privacy:
         return PoissonDocuments(shards, sources, length)

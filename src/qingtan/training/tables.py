@@ -121,6 +121,39 @@ class PreferenceTable(Recipe):
     """Whom to name."""
 
 
+class ContrastiveTable(Recipe):
+    """`[contrastive]`: an encoder, from questions with the passages that answer them (2004.04906).
+
+    A question shall be nearer to its own passage than to all others of the batch, and a passage to
+    its own question. Texts of one document do not count against each other.
+    """
+
+    pairs: Path
+    """JSON Lines, plain, .gz or .zst: {"question": "…", "passage": "…"}, perhaps with "negatives",
+    passages that do not answer; "document", what the passage is from; and the record's own
+    "source", "licence" and "attribution"."""
+    length: int = Field(default=256, ge=8)
+    """Tokens of a question or passage that are read; the rest is cut off."""
+    negatives: int = Field(default=1, ge=0)
+    """Of a record's negatives, drawn anew each epoch, at most."""
+    temperature: float = Field(default=0.05, gt=0)
+    """Cosines are divided by it: the lower, the more the nearest wrong passages matter."""
+    validation_share: float = Field(default=0.05, gt=0, lt=1)
+    """Of the documents, kept out with their pairs by a hash and measured before and after."""
+    validation_pairs: int = Field(default=500, ge=1)
+    """The most held-out pairs that are measured."""
+    source: str = ""
+    """What pairs that name no source are called in the model's provenance."""
+    licence: str = ""
+    """The licence of pairs that state none: an SPDX expression or `LicenseRef-…`."""
+    origin: str = ""
+    """Where pairs that name no source were taken from."""
+    attribution: str = ""
+    """Whom to name for pairs that name no source."""
+    licences: Path | None = None
+    """A table of known sources with licence, origin and attribution, as of a corpus."""
+
+
 class DistillationTable(Recipe):
     """`[distillation]`: learn from a teacher's distribution, not only from what is written."""
 

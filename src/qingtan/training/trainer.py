@@ -20,6 +20,7 @@ from qingtan.errors import UserError
 from qingtan.glm.tokenizer import GLMTokenizer
 from qingtan.i18n import tr
 from qingtan.training.batches import Batch
+from qingtan.training.card import FINDING_PREFIX
 from qingtan.training.examination import Examination
 from qingtan.training.memory import keep_freed_memory
 from qingtan.training.objective import Loss
@@ -84,7 +85,7 @@ class Trainer:
         self.objective = build_objective(recipe, corpus, tokenizer, sources, subject, self.device)
         if self.objective.learned is not None:
             subject.learned = self.objective.learned.to(self.device)
-        self.result = Result(recipe, corpus, tokenizer, sources, subject, processes)
+        self.result = Result(recipe, corpus, tokenizer, sources, self.source, subject, processes)
         self.subject = processes.shard(subject)
         if recipe.compile:
             for block in subject.model.layers:
@@ -115,6 +116,8 @@ class Trainer:
         self._announce()
         if self.step == 0:
             self._examine_before()
+            if self.examination.begins:
+                self._evaluate()
         with _held_back_signals() as stopped:
             batches = self.source.batches(self.recipe.batch_rows, skip=self.step)
             for _ in self.progress.steps(self.step):
@@ -259,6 +262,8 @@ class Trainer:
                 + f": {right['accuracy']:.0%} ({right['accuracy_low']:.0%}–"
                 f"{right['accuracy_high']:.0%}) / {right['pairs']}"
             )
+        if found := figures.get("finding"):
+            self.progress.say(_tell_finding(self.folder.first("finding"), found))
         if recipe.privacy:
             self.progress.say(f"(ε, δ) = ({figures['epsilon']}, {recipe.privacy.delta:g})")
         if comparison:
@@ -278,7 +283,9 @@ class Trainer:
             "learning_rate": self.recipe.optimizer.learning_rate,
             "batch_tokens": self._batch_tokens,
         }
-        if self.learned_tokens is not None:
+        if found := figures.get("finding"):
+            facts |= {f"{FINDING_PREFIX}{name}": value for name, value in found.items()}
+        elif self.learned_tokens is not None:
             facts["learned_tokens"] = self.learned_tokens
         if self.recipe.privacy:
             facts |= {"epsilon": figures["epsilon"], "delta": self.recipe.privacy.delta}
@@ -335,6 +342,11 @@ class Trainer:
 def _check_processes(recipe: TrainRecipe, processes: Processes) -> None:
     if processes.world == 1:
         return
+    if recipe.contrastive:
+        raise UserError(
+            "contrastive: the passages of a batch are compared with each other in one process "
+            "only; start it without torchrun"
+        )
     if recipe.accumulation % processes.world:
         raise UserError(
             f"batch_tokens: an update has {recipe.accumulation} micro-batches, which "
@@ -345,6 +357,20 @@ def _check_processes(recipe: TrainRecipe, processes: Processes) -> None:
         raise UserError("privacy: is accounted for in one process only; start it without torchrun")
     if recipe.distillation and recipe.distillation.on_policy_share:
         raise UserError("distillation.on_policy_share: the student writes in one process only")
+
+
+def _tell_finding(before: Mapping[str, float] | None, after: Mapping[str, float]) -> str:
+    """Say how many held-out passages are found, at the start and now."""
+    names = {
+        "recall_1": tr("nearest", "第一"),
+        "recall_5": tr("among the five nearest", "前五"),
+        "mrr": "MRR",
+    }
+    parts = (
+        f"{text} {(before or after)[name]:.1%} → {after[name]:.1%}" for name, text in names.items()
+    )
+    what = tr("held-out questions find their passage", "留出问题找到所属段落")
+    return f"{what}: {', '.join(parts)} / {after['pairs']} ({after['passages']})"
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:

@@ -152,6 +152,20 @@ def test_preferences_have_plots_of_their_own(tmp_path: Path) -> None:
     assert lengths_of(plot_of(page, "preference/accuracy")) == [3]
 
 
+def test_an_encoder_has_plots_of_what_it_finds(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    found = {"pairs": 9, "passages": 20, "recall_1": 0.4, "recall_5": 0.6, "mrr": 0.5}
+    lines = [{"step": s, "tokens": s, "bits_per_byte": {}, "finding": found} for s in (0, 9)]
+    write_lines(run / "metrics.jsonl", lines)
+    page = page_of(run)
+    assert [f.attributes["data-plot"] for f in page.all("figure")] == [
+        "finding/recall_1",
+        "finding/recall_5",
+        "finding/mrr",
+    ]
+    assert lengths_of(plot_of(page, "finding/mrr")) == [2]
+
+
 def test_a_long_run_stays_small_and_quick(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=20_000, every=20)
     start = time.process_time()

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from qingtan.corpus.report.excerpts import visible
 from qingtan.corpus.report.labels import Label, both, name_of, plain_name_of
-from qingtan.training.report.labels import MEASURES, PAIRS, PARTS, UNITS
+from qingtan.training.report.labels import FINDING, MEASURES, PAIRS, PARTS, UNITS
 from qingtan.training.report.plots import Drawing, Line, draw, smooth
 from qingtan.training.report.record import Names, RunRecord
 
@@ -40,7 +40,7 @@ def step_plots(record: RunRecord) -> list[Plot]:
 
 
 def evaluation_plots(record: RunRecord) -> list[Plot]:
-    """Return the plots of evaluations: bits a byte by source, preferences, privacy."""
+    """Return the plots of evaluations: bits a byte by source, preferences, finding, privacy."""
     sources = {name: record.series["bits_per_byte", name] for name in record.names("bits_per_byte")}
     lines = [
         Line(visible(name), each.tokens, each.values, is_dotted=True)
@@ -48,6 +48,7 @@ def evaluation_plots(record: RunRecord) -> list[Plot]:
     ]
     plots = [_plot(("bits_per_byte",), MEASURES, lines)]
     plots += [_evaluation_plot(record, ("preference", name), PAIRS) for name in PAIRS]
+    plots += [_evaluation_plot(record, ("finding", name), FINDING) for name in FINDING]
     plots.append(_evaluation_plot(record, ("epsilon",), MEASURES))
     return [plot for plot in plots if plot]
 

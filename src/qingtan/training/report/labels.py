@@ -17,7 +17,7 @@ PARTS = {
     "cross_entropy": Label("Cross-entropy", "交叉熵"),
     "divergence": Label("Divergence from the teacher", "与教师的散度"),
     "hidden": Label("Difference of the hidden states", "隐藏状态之差"),
-    "accuracy": Label("Training pairs told rightly", "训练偏好对判断正确率"),
+    "accuracy": Label("Training pairs told rightly", "训练对判断正确率"),
     "margin": Label("Margin of training pairs", "训练偏好对的间隔"),
 }
 
@@ -26,6 +26,15 @@ PAIRS = {
     "accuracy": Label("Held-out pairs told rightly", "留出偏好对判断正确率"),
     "margin": Label("Margin of held-out pairs", "留出偏好对的间隔"),
     "loss": Label("Loss of held-out pairs", "留出偏好对的损失"),
+}
+
+# What is measured of an encoder.
+FINDING = {
+    "recall_1": Label(
+        "Held-out questions whose passage is the nearest", "留出问题：所属段落排第一"
+    ),
+    "recall_5": Label("Held-out questions whose passage is among five", "留出问题：所属段落在前五"),
+    "mrr": Label("Mean of 1 / rank of held-out passages", "留出段落的平均倒数排名"),
 }
 
 UNITS = {
