@@ -12,7 +12,7 @@ from qingtan.knowledge import web
 from qingtan.knowledge.documents import Document
 from qingtan.knowledge.ingestion import Item, Loaded
 from qingtan.knowledge.reading import Limits, Reader, Source, Unreadable, sources
-from qingtan.knowledge.store.jobs import ItemKind
+from qingtan.knowledge.store.job_records import ItemKind
 
 _ADDRESSES = ("http://", "https://")
 # Folders and archives whose lists are remembered while their files are read.

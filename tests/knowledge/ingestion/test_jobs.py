@@ -14,7 +14,7 @@ from qingtan.knowledge.documents import Document
 from qingtan.knowledge.encoders import Vectors
 from qingtan.knowledge.ingestion import Ingestion, Item, Job, Line, Loaded
 from qingtan.knowledge.store.interface import Base, Store
-from qingtan.knowledge.store.jobs import Lost
+from qingtan.knowledge.store.job_records import Lost
 
 from ..conftest import Opener
 from .samples import cut, files, ingestion, read, run_all

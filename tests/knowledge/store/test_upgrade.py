@@ -9,7 +9,7 @@ import pytest
 from qingtan.errors import NotFound, UserError
 from qingtan.knowledge.store import open_store, restore, schema
 from qingtan.knowledge.store.database import Database
-from qingtan.knowledge.store.jobs import Item
+from qingtan.knowledge.store.job_records import Item
 from qingtan.knowledge.store.sqlite_store import SqliteStore
 
 from .samples import put, texts

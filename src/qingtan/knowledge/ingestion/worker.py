@@ -23,7 +23,7 @@ from qingtan.knowledge.documents import Document
 from qingtan.knowledge.encoders import Encoder, Vectors
 from qingtan.knowledge.store.errors import Unavailable
 from qingtan.knowledge.store.interface import Base, Store
-from qingtan.knowledge.store.jobs import Item, Job, Lost, Outcome, Work
+from qingtan.knowledge.store.job_records import Item, Job, Lost, Outcome, Work
 
 _log = logging.getLogger(__name__)
 _ENCODED_AT_ONCE = 64

@@ -8,19 +8,14 @@ that kills its workers is set aside like one that fails.
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 from qingtan.errors import NotFound, UserError
 from qingtan.i18n import tr
 from qingtan.knowledge.store.database import Database, Row
 from qingtan.knowledge.store.interface import Base
+from qingtan.knowledge.store.job_records import Item, Job, Line, Lost, Outcome, Work
 from qingtan.knowledge.store.records import BASE, base_of, clean, dumped, now
-
-ItemKind = Literal["file", "member", "address"]
-Outcome = Literal["added", "replaced", "unchanged", "failed", "cancelled"]
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 _LONGEST_REASON = 500
 # How far an item that failed goes back among the others: what was wrong may pass, and it must not
@@ -28,82 +23,6 @@ _LONGEST_REASON = 500
 _BACK = 100
 _OPEN = "('queued', 'running')"
 _ITEM = "kind, name, place, topic, scratch"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Something to read.
-
-    Attributes:
-        kind: "member" is a file in an archive.
-        name: of the document that it becomes.
-        place: the path of the file or of the archive, or the address.
-        scratch: a file or folder that is removed when the last item that names it has ended.
-    """
-
-    kind: ItemKind
-    name: str
-    place: str
-    topic: str = ""
-    scratch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What became of an item.
-
-    Attributes:
-        reason: why it failed, for people.
-        warnings: what could not be read of it.
-    """
-
-    name: str
-    outcome: Outcome
-    reason: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job, as it stands.
-
-    Attributes:
-        id: unguessable.
-        base: its name.
-        state: "failed" where every item failed.
-        total: its items.
-        done: those that have ended, however they did.
-        counts: of those, by outcome.
-        current: names of what is being read.
-        report: a line for each item that has ended, in their order; empty in lists of jobs.
-    """
-
-    id: str
-    base: str
-    state: JobState
-    created: str
-    finished: str | None
-    total: int
-    done: int
-    counts: Mapping[str, int]
-    current: tuple[str, ...] = ()
-    report: tuple[Line, ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """An item that a worker holds."""
-
-    number: int
-    job: int
-    item: Item
-    base: Base
-    worker: str
-    attempts: int
-
-
-class Lost(Exception):  # noqa: N818
-    """The item is not the worker's any more: it was cancelled, or another took it over."""
 
 
 class Jobs:

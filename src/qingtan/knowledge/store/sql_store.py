@@ -1,7 +1,5 @@
 """The store, in SQL that SQLite and PostgreSQL share."""
 
-import json
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -30,17 +28,19 @@ from qingtan.knowledge.store.records import (
     base_of,
     clean,
     document_of,
-    dump_blocks,
-    dump_chunk,
-    dumped,
     load_blocks,
     load_chunk,
     now,
     stored_chunk_of,
 )
+from qingtan.knowledge.store.writing import (
+    check_vectors,
+    dump_words,
+    insert_chunks,
+    insert_document,
+)
 from qingtan.knowledge.words import segmenter
 
-_ID_BYTES = 16
 _AT_ONCE = 500  # chunks that are held in memory while a base is indexed anew
 _LONGEST_NAME = 200
 _CHUNK = (
@@ -77,7 +77,7 @@ class SqlStore:
             made = self.database.rows(
                 "INSERT INTO bases (tenant, name, about, words, created) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (tenant, name) DO NOTHING RETURNING number",
-                (tenant, name, clean(about), _dump_words(words), now()),
+                (tenant, name, clean(about), dump_words(words), now()),
             )
             if not made:
                 raise UserError(
@@ -114,7 +114,7 @@ class SqlStore:
         with self.transaction():
             self._current(base, hold=True)
             self.database.rows(
-                "UPDATE bases SET words = ? WHERE number = ?", (_dump_words(words), base.id)
+                "UPDATE bases SET words = ? WHERE number = ?", (dump_words(words), base.id)
             )
             self._index.clear_words(base.id)
             changed = self._current(base)
@@ -169,7 +169,7 @@ class SqlStore:
         within: Callable[[], None] | None = None,
     ) -> StoredDocument:
         """See `Store.put_document`."""
-        _check_vectors(chunks, vectors, encoder)
+        check_vectors(chunks, vectors, encoder)
         words = self._current(base).words
         # Cutting takes long, and others wait for a transaction.
         terms = [segmenter(words).index(chunk.searched) for chunk in chunks]
@@ -178,66 +178,16 @@ class SqlStore:
             if base.words != words:
                 terms = [segmenter(base.words).index(chunk.searched) for chunk in chunks]
             self._drop_document(base, clean(document.name))
-            id, number = self._insert_document(base, document, digest, topic, len(chunks), original)
-            numbers = self._insert_chunks(number, chunks, topic)
+            id, number = insert_document(
+                self.database, base, document, digest, topic, len(chunks), original
+            )
+            numbers = insert_chunks(self.database, number, chunks, topic)
             self._index.add(base.id, numbers, terms)
             if vectors is not None and len(chunks):
                 self._insert_vectors(base, numbers, vectors, encoder)
             if within:
                 within()
             return self.document(base, id)
-
-    def _insert_document(
-        self,
-        base: Base,
-        document: Document,
-        digest: str,
-        topic: str,
-        chunks: int,
-        original: bytes | None,
-    ) -> tuple[str, int]:
-        id = secrets.token_urlsafe(_ID_BYTES)
-        ((number,),) = self.database.rows(
-            "INSERT INTO documents (id, base, name, title, media_type, digest, topic, date, "
-            "pages, chunks, added, warnings, facts) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
-            (
-                id,
-                base.id,
-                clean(document.name),
-                clean(document.title),
-                clean(document.media_type),
-                digest,
-                clean(topic),
-                None if document.date is None else clean(document.date),
-                document.pages,
-                chunks,
-                now(),
-                dumped(document.warnings),
-                dumped(dict(document.facts)),
-            ),
-        )
-        self.database.rows(
-            "INSERT INTO contents (document, blocks, original) VALUES (?, ?, ?)",
-            (number, dump_blocks(document.blocks), original),
-        )
-        return id, number
-
-    def _insert_chunks(self, document: int, chunks: Sequence[Chunk], topic: str) -> list[int]:
-        numbers = []
-        for chunk in chunks:
-            ((number,),) = self.database.rows(
-                "INSERT INTO chunks (id, document, topic, chunk) VALUES (?, ?, ?, ?) "
-                "RETURNING number",
-                (
-                    secrets.token_urlsafe(_ID_BYTES),
-                    document,
-                    clean(chunk.topic or topic),
-                    dump_chunk(chunk),
-                ),
-            )
-            numbers.append(number)
-        return numbers
 
     def _insert_vectors(
         self, base: Base, numbers: Sequence[int], vectors: NDArray[np.float32], encoder: str
@@ -427,28 +377,6 @@ class SqlStore:
     def close(self) -> None:
         """See `Store.close`."""
         self.database.close()
-
-
-def _check_vectors(
-    chunks: Sequence[Chunk], vectors: NDArray[np.float32] | None, encoder: str
-) -> None:
-    if vectors is None:
-        return
-    if vectors.ndim != 2 or len(vectors) != len(chunks) or not np.isfinite(vectors).all():
-        raise UserError(
-            tr(
-                f"{encoder}: gave vectors of the shape {vectors.shape} for {len(chunks)} passages, "
-                "or not numbers; look at the encoder",
-                f"{encoder}：为{len(chunks)}个片段返回了形状为{vectors.shape}的向量，或含有非数值，"
-                "请检查编码器",
-            )
-        )
-    if not encoder:
-        raise UserError(tr("name the encoder that made the vectors", "请注明生成向量的编码器"))
-
-
-def _dump_words(words: Sequence[str]) -> str:
-    return json.dumps(sorted({clean(word).strip() for word in words} - {""}), ensure_ascii=False)
 
 
 def _no_base(name: str) -> NotFound:
