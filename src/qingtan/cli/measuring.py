@@ -47,6 +47,9 @@ def evaluate(
     written_by: Annotated[
         str, typer.Option(help="With knowledge: a model, whose words are put beside quotations.")
     ] = "",
+    vectors_by: Annotated[
+        str, typer.Option(help="With knowledge: a model, whose vectors are put beside words.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Chooses the items; that of the sampling.")] = 0,
     slots: Annotated[int, typer.Option(help="The most answers at once.")] = 16,
     device: Device = "cpu",
@@ -58,18 +61,20 @@ def evaluate(
     options after it try other decoding than the model's default.
 
     With "knowledge" it says how well questions on documents are answered: found, quoted, refused,
-    and checked. Of the options --data, --limit, --seed, --output, --force and --written-by count.
+    and checked. Of the options --data, --limit, --seed, --output and --force count, and the two
+    for knowledge.
     """
     if model == "knowledge":
         from qingtan.evaluation.knowledge.run import Settings as KnowledgeSettings
         from qingtan.evaluation.knowledge.run import evaluate_knowledge
 
-        wanted = KnowledgeSettings(data, limit, seed, written_by)
+        wanted = KnowledgeSettings(data, limit, seed, written_by, vectors_by)
         evaluate_knowledge(wanted, output, force=force)
         return
-    if written_by:
+    if written_by or vectors_by:
+        option = "--written-by" if written_by else "--vectors-by"
         raise UserError(
-            tr("--written-by: goes with knowledge only", "--written-by：只能与 knowledge 一起使用")
+            tr(f"{option}: goes with knowledge only", f"{option}：只能与 knowledge 一起使用")
         )
     from qingtan.evaluation.run import Settings
     from qingtan.evaluation.run import evaluate as run

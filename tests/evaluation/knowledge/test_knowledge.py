@@ -104,11 +104,15 @@ def test_all_is_measured_and_reported(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_is_measured_beside_quotations(data: Path, tmp_path: Path) -> None:
-    settings = Settings(data, limit=2, written_by="qingtan")
+    settings = Settings(data, limit=2, written_by="qingtan", vectors_by="qingtan")
     results = evaluate_knowledge(settings, tmp_path / "out")
-    answering = next(task for task in results.tasks if task.name == "reading-answering")
-    assert answering.figures[0].baseline is not None
-    assert "Written by qingtan" in (tmp_path / "out/report.md").read_text()
+    tasks = {task.name: task for task in results.tasks}
+    assert tasks["reading-answering"].figures[0].baseline is not None
+    assert tasks["reading-finding-with-vectors"].figures[0].baseline is not None
+    assert tasks["reading-finding"].figures[0].baseline is None
+    report = (tmp_path / "out/report.md").read_text()
+    assert "Written by qingtan, beside quotations." in report
+    assert "Vectors by qingtan, beside words alone." in report
 
 
 def test_an_earlier_result_is_replaced_only_when_asked_for(data: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ def references(item: Item) -> Sequence[str]:
 class Recall(MeanMetric):
     """Share of questions whose document is among the first passages.
 
+    An answer's text is the rank of the first passage that is the right one, empty where none is.
+
     Args:
         most: how many of them.
     """
@@ -32,18 +34,21 @@ class Recall(MeanMetric):
 
     def score(self, item: Item, answer: Answer) -> float:
         """Return 1 or 0."""
-        return float(item["rank"] is not None and item["rank"] <= self.most)
+        return float(bool(answer.text) and int(answer.text) <= self.most)
 
 
 class ReciprocalRank(MeanMetric):
-    """Mean of 1 / rank of the first passage of the document, 0 where none of ten is."""
+    """Mean of 1 / rank of the first passage of the document, 0 where none of ten is.
+
+    An answer's text is as for `Recall`.
+    """
 
     name, english, chinese = "mrr", "mean reciprocal rank", "平均倒数排名"
     unit = "number"
 
     def score(self, item: Item, answer: Answer) -> float:
         """Return it."""
-        return 1 / item["rank"] if item["rank"] else 0.0
+        return 1 / int(answer.text) if answer.text else 0.0
 
 
 class HoldsReference(WithoutCitations, Contains):

@@ -26,6 +26,7 @@ from qingtan.evaluation.tasks.reading import CitedExactMatch, CitedF1
 from qingtan.knowledge.answers import Answered, Write, answer, passage_of
 from qingtan.knowledge.chunking import cut
 from qingtan.knowledge.documents import Document
+from qingtan.knowledge.encoders import Encoder
 from qingtan.knowledge.evidence import check
 from qingtan.knowledge.retrieval import Hit, Retriever
 from qingtan.knowledge.store.interface import Base, Store
@@ -56,15 +57,31 @@ class Asked:
 
 
 def index(
-    store: Store, base: Base, documents: Iterable[Document], measure: Callable[[str], int]
+    store: Store,
+    base: Base,
+    documents: Iterable[Document],
+    measure: Callable[[str], int],
+    encoder: Encoder | None = None,
 ) -> int:
-    """Cut and store documents in one transaction; return how many chunks they have."""
+    """Cut and store documents in one transaction; return how many chunks they have.
+
+    Args:
+        encoder: makes vectors of all chunks.
+    """
     count = 0
     with store.transaction():
         for document in documents:
             chunks = cut(document, measure)
             digest = hashlib.sha256(document.name.encode()).hexdigest()
-            store.put_document(base, document, digest, chunks)
+            texts = [chunk.searched for chunk in chunks]
+            store.put_document(
+                base,
+                document,
+                digest,
+                chunks,
+                vectors=encoder.encode(texts) if encoder else None,
+                encoder=encoder.name if encoder else "",
+            )
             count += len(chunks)
     return count
 
@@ -92,11 +109,22 @@ def _is_right(question: Question, hit: Hit) -> bool:
     return chunk.document.name == question.document and chunk.chunk.label == question.label
 
 
-def measure_finding(asked: Sequence[Asked]) -> tuple[Figure, ...]:
-    """Return recall and rank."""
-    items: list[Item] = [{"rank": each.rank} for each in asked]
+def measure_finding(
+    asked: Sequence[Asked], baseline: Sequence[Asked] | None = None
+) -> tuple[Figure, ...]:
+    """Return recall and rank.
+
+    Args:
+        baseline: the same questions, found otherwise.
+    """
     metrics: tuple[Metric, ...] = (Recall(5), Recall(1), ReciprocalRank())
-    return _figures(metrics, items, [Answer("")] * len(items))
+    return _figures(
+        metrics, [{}] * len(asked), _ranks(asked), _ranks(baseline) if baseline else None
+    )
+
+
+def _ranks(asked: Sequence[Asked]) -> list[Answer]:
+    return [Answer(str(each.rank or "")) for each in asked]
 
 
 def measure_answers(

@@ -42,8 +42,9 @@ def _figures(results: KnowledgeResults, say: Say, language: str) -> str:
         say("questions", "题数"),
         say("result", "结果"),
     ]
-    if results.written_by:
-        header += [say("quoted", "摘录"), say("gain", "增益")]
+    beside = bool(results.written_by or results.vectors_by)
+    if beside:
+        header += [say("without a model", "不用模型"), say("gain", "增益")]
     rows = []
     for task in results.tasks:
         for number, row in enumerate(rows_of(task.figures)):
@@ -53,12 +54,19 @@ def _figures(results: KnowledgeResults, say: Say, language: str) -> str:
                 cells + ([_cell(row.baseline), _cell(row.gain)] if results.written_by else [])
             )
     intervals = in_language(INTERVALS, language)
-    by = say(
-        f"Written by {escape(results.written_by)}, beside quotations.",
-        f"由 {escape(results.written_by)} 撰写，与摘录对照。",
+    parts = [intervals, _beside(results, say), markdown_table(header, rows)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _beside(results: KnowledgeResults, say: Say) -> str:
+    """Say what was measured beside what."""
+    writer, encoder = escape(results.written_by), escape(results.vectors_by)
+    written = say(f"Written by {writer}, beside quotations.", f"由 {writer} 撰写，与摘录对照。")
+    found = say(
+        f"Vectors by {encoder}, beside words alone.", f"向量由 {encoder} 生成，与仅用词语对照。"
     )
-    parts = [intervals, *([by] if results.written_by else []), markdown_table(header, rows)]
-    return "\n\n".join(parts)
+    said = [written] * bool(writer) + [found] * bool(encoder)
+    return "\n".join(said)
 
 
 def _cell(shown: Shown) -> str:

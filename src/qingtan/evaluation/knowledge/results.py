@@ -68,6 +68,8 @@ class KnowledgeResults(_Record):
     limit: int
     written_by: str = ""
     """The model whose own words were measured beside quotations."""
+    vectors_by: str = ""
+    """The model whose vectors were joined with words."""
     tasks: tuple[TaskResult, ...]
     thresholds: tuple[Threshold, ...]
     curve: tuple[Point, ...]

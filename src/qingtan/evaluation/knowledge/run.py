@@ -28,6 +28,7 @@ from qingtan.glm.tokenizer import load_tokenizer
 from qingtan.i18n import tr
 from qingtan.knowledge.answers import Write
 from qingtan.knowledge.documents import Document
+from qingtan.knowledge.encoders import GLMEncoder
 from qingtan.knowledge.evidence import LEAST_SUPPORT
 from qingtan.knowledge.retrieval import Retriever
 from qingtan.knowledge.store import open_store
@@ -54,6 +55,7 @@ class Settings:
         limit: the most questions of each kind and part; 0 is all.
         seed: chooses them.
         written_by: a model's name or folder, whose own words are measured beside quotations.
+        vectors_by: a model's, whose vectors are joined with words, and measured beside words alone.
 
     Raises:
         UserError: a number is out of range.
@@ -63,6 +65,7 @@ class Settings:
     limit: int = 300
     seed: int = 0
     written_by: str = ""
+    vectors_by: str = ""
 
     def __post_init__(self) -> None:
         if self.limit < 0:
@@ -98,6 +101,7 @@ def evaluate_knowledge(
         seconds=round(time.monotonic() - begun, 1),
         limit=settings.limit,
         written_by=settings.written_by,
+        vectors_by=settings.vectors_by,
         tasks=found.tasks,
         thresholds=found.thresholds,
         curve=found.curve,
@@ -162,6 +166,8 @@ class _Evaluation:
             _task(kind, "finding", "检索", measure.measure_finding(found), len(found))
             for kind, found in asked.items()
         ]
+        if self._settings.vectors_by:
+            tasks.append(self._vectors(asked["reading"]))
         _tell(tr("Half of the documents: answers", "一半文档：回答"))
         kept = (d for name, d in self._sets.documents.items() if "absent" not in part_of(name))
         base, _, _ = self._index("half", kept)
@@ -172,10 +178,26 @@ class _Evaluation:
         support, kinds = self._claims()
         return _Found(tuple(tasks), (evidence, support), curve, kinds, speed)
 
-    def _index(self, name: str, documents: Iterable[Document]) -> tuple[Base, int, float]:
+    def _vectors(self, by_words: Sequence[Asked]) -> TaskResult:
+        """Find the questions on texts again, among these texts, with vectors and without."""
+        _tell(tr("Texts: finding with vectors", "文本：向量检索"))
+        names = {each.document for each in self._sets.questions if each.kind == "reading"}
+        documents = [self._sets.documents[name] for name in sorted(names)]
+        questions = [each.question for each in by_words]
+        with ChatGLM.from_pretrained(self._settings.vectors_by) as model:
+            encoder = GLMEncoder(model.embed, self._settings.vectors_by)
+            base, _, _ = self._index("vectors", documents, encoder)
+            found = measure.ask(Retriever(self._store, encoder), base, questions)
+        alone = self._ask(base, questions)
+        figures = measure.measure_finding(found, alone)
+        return _task("reading", "finding with vectors", "加向量检索", figures, len(found))
+
+    def _index(
+        self, name: str, documents: Iterable[Document], encoder: GLMEncoder | None = None
+    ) -> tuple[Base, int, float]:
         base = self._store.create_base("evaluation", name)
         begun = time.perf_counter()
-        count = measure.index(self._store, base, documents, self._measure)
+        count = measure.index(self._store, base, documents, self._measure, encoder)
         return self._store.base("evaluation", name), count, time.perf_counter() - begun
 
     def _ask(self, base: Base, questions: Sequence[Question]) -> list[Asked]:
@@ -236,7 +258,7 @@ def _task(
 ) -> TaskResult:
     english, name = _KINDS[kind]
     return TaskResult(
-        name=f"{kind}-{what}",
+        name=f"{kind}-{what.replace(' ', '-')}",
         english=f"{english}: {what}",
         chinese=f"{name}：{chinese}",
         file=kind,
