@@ -13,7 +13,8 @@ class Chunk:
     Attributes:
         kind: an `article` is one of a law's, a `table` some rows with their header, a `faq` one
             question with its answer.
-        text: the passage as it is shown, quoted and given to the model; headings are not in it.
+        text: the passage as it is shown, quoted and given to the model; headings are not in it,
+            but for those of tiny sections that share a passage.
         headings: the titles above it, highest first.
         label: what it is called where it has a name of its own: "第三条", "3.2".
         page: the first block's, where there are pages.

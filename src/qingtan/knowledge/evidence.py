@@ -16,7 +16,7 @@ from qingtan.knowledge.claims import Amount, amounts, features, names, negations
 from qingtan.knowledge.sentences import split_sentences
 from qingtan.knowledge.words import fold
 
-# What `python benchmarks/evidence.py` found on one half of the questions, and reports on the other.
+# Found by `qingtan evaluate knowledge` on one part of the questions, and reported on another.
 LEAST_SUPPORT = 0.6
 
 _NUMBER = r"\d{1,3}"
