@@ -76,8 +76,8 @@ def _answer(asked: dict[str, Any], data: bytes, limits: Limits) -> bytes:
         return json.dumps({"reason": reason}).encode()
     except ImportError as error:
         reason = tr(
-            f"cannot be read here: {error.name} is missing; pip install 'qingtan[knowledge]'",
-            f"缺少组件{error.name}，无法读取：pip install 'qingtan[knowledge]'",
+            f"cannot be read here: {error.name} is missing; pip install qingtan",
+            f"缺少组件{error.name}，无法读取：pip install qingtan",
         )
         return json.dumps({"reason": reason}).encode()
     except Exception as error:  # whatever a library raises on a file that nobody foresaw
