@@ -122,16 +122,17 @@ def test_an_interruption_leaves_no_job_behind(knowledge: Knowledge, tmp_path: Pa
     knowledge.create("手册")
 
     def interrupt(job: Job) -> None:
-        if job.done == 5:
+        if job.done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         knowledge.add("手册", folder, progress=interrupt)
     assert knowledge.jobs("手册")[0].state == "cancelled"
-    assert len(knowledge.documents("手册")) == 5
+    before = len(knowledge.documents("手册"))
+    assert 0 < before < 20
     assert not knowledge.work()
     job = knowledge.add("手册", folder)
-    assert job.counts == {"unchanged": 5, "added": 15}
+    assert job.counts == {"unchanged": before, "added": 20 - before}
 
 
 def test_a_file_that_goes_away_is_set_aside(knowledge: Knowledge, tmp_path: Path) -> None:

@@ -175,7 +175,15 @@ function jobPath({ base, id }: Job): string {
   return `${basePath(base)}/jobs/${encodeURIComponent(id)}`;
 }
 
-export const getJob = (job: Job) => get<Job>(jobPath(job));
+/** A job as it stands; its report, which may be long, once it has ended. */
+export async function getJob(job: Job): Promise<Job> {
+  const found = await get<Job>(`${jobPath(job)}?report=false`);
+  return isOpen(found) ? found : get<Job>(jobPath(job));
+}
+
+export function isOpen({ state }: Job): boolean {
+  return state === "queued" || state === "running";
+}
 
 export const cancelJob = (job: Job) => send<Job>("POST", `${jobPath(job)}/cancel`, {});
 

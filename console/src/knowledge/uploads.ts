@@ -1,6 +1,6 @@
 /** Files on their way into a base: sent, then read by a job of the server. */
 import { ApiError, errorMessage } from "../api";
-import { basePath, cancelJob, getJob, getTaken, type Job } from "./api";
+import { basePath, cancelJob, getJob, getTaken, isOpen, type Job } from "./api";
 
 const POLL_MS = 400;
 
@@ -17,8 +17,7 @@ export interface Upload {
 }
 
 export function isOver(upload: Upload): boolean {
-  const state = upload.job?.state;
-  const ended = state === "done" || state === "cancelled" || state === "failed";
+  const ended = upload.job !== null && !isOpen(upload.job);
   return ended || upload.error !== undefined || upload.stopped;
 }
 
@@ -78,7 +77,7 @@ export class Uploads {
     try {
       let job = await begin(signal, (sent) => this.#patch(id, { sent }));
       this.#patch(id, { sent: 1, job });
-      while (job.state === "queued" || job.state === "running") {
+      while (isOpen(job)) {
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
         job = await getJob(job);
         this.#patch(id, { job });

@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +50,8 @@ _OPEN = ("queued", "running")
 _LONGEST_NAME = 64
 # Seconds between two looks at a job that another program works on.
 _POLL = 0.1
+# After a look at a job, so many times as long as it took is worked.
+_LOOKS = 20
 # Seconds after which a file that is still being sent is given up.
 _LONGEST_UPLOAD = 24 * 3600
 
@@ -203,19 +205,32 @@ class Knowledge:
         Raises:
             UserError: there is no such base or file.
         """
-        job = self.submit(base, *sources, topic=topic)
+        job = begun = self.submit(base, *sources, topic=topic)
         try:
-            while job.state in _OPEN:
-                if not self.work():
-                    time.sleep(_POLL)  # another program has taken what is left
-                job = self.job(base, job.id)
+            for job in self._worked(base, begun):
                 if progress:
                     progress(job)
         except BaseException:
             with suppress(UserError):
-                self.cancel(base, job.id)
+                self.cancel(base, begun.id)
             raise
         return job
+
+    def _worked(self, base: str, job: Job) -> Iterator[Job]:
+        """Work until a job has ended; yield it as it stands, the last time when it has."""
+        looked = cost = 0.0
+        while job.state in _OPEN:
+            worked = self.work()
+            # Looking at a job of many files takes longer than reading one of them.
+            if worked and time.monotonic() - looked < _LOOKS * cost:
+                continue
+            if not worked:
+                time.sleep(_POLL)  # another program has taken what is left
+            begun = time.monotonic()
+            job = self.job(base, job.id)
+            looked = time.monotonic()
+            cost = looked - begun
+            yield job
 
     def submit(self, base: str, *sources: str | Path, topic: str = "") -> Job:
         """Add a job that reads documents; whoever calls `work`, here or elsewhere, does it.

@@ -1,7 +1,7 @@
 """What is kept, as JSON for programs: the API's answers and the command line's --json."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from qingtan.knowledge.chunks import Chunk
@@ -68,9 +68,9 @@ def hit_json(hit: Hit) -> Json:
     }
 
 
-def job_json(job: Job) -> Json:
-    """Return a job with its report."""
-    return asdict(job)
+def job_json(job: Job, report: bool = True) -> Json:
+    """Return a job, with its report or without."""
+    return asdict(job if report else replace(job, report=()))
 
 
 def feedback_json(feedback: Feedback) -> Json:

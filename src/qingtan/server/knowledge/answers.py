@@ -34,7 +34,7 @@ def answer_routes(knowledge: Knowledge, threads: Threads, model: ChatGLM, name: 
     answering, room = Threads(_ANSWERING), _Room(_ANSWERING + _WAITING)
 
     @router.post("/search")
-    @threads.route
+    @threads.route()
     def search(body: SearchBody, tenant: Tenant) -> Json:
         """Find passages, best first, with their scores."""
         hits = knowledge.of(tenant).search(

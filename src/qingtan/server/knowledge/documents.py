@@ -23,7 +23,7 @@ def document_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
     router = APIRouter(prefix="/bases/{base}")
 
     @router.get("/documents")
-    @threads.route
+    @threads.route()
     def list_documents(base: str, tenant: Tenant) -> Json:
         """List what is in a base, by name."""
         found = knowledge.of(tenant).documents(base)
@@ -50,40 +50,40 @@ def document_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
         return job_json(job)
 
     @router.post("/addresses", status_code=202)
-    @threads.route
+    @threads.route(202)
     def add_addresses(base: str, body: AddressesBody, tenant: Tenant) -> Json:
         """Fetch web pages, and return the job that does."""
         return job_json(knowledge.of(tenant).submit_addresses(base, body.urls, topic=body.topic))
 
     @router.get("/documents/{id}")
-    @threads.route
+    @threads.route()
     def get_document(base: str, id: str, tenant: Tenant) -> Json:
         """Return what is known of a document."""
         return document_json(knowledge.of(tenant).document(base, id), base)
 
     @router.delete("/documents/{id}", status_code=204)
-    @threads.route
+    @threads.route(204)
     def remove_document(base: str, id: str, tenant: Tenant) -> Response:
         """Remove a document with all its chunks."""
         knowledge.of(tenant).remove(base, id)
         return Response(status_code=204)
 
     @router.get("/documents/{id}/blocks")
-    @threads.route
+    @threads.route()
     def list_blocks(base: str, id: str, tenant: Tenant) -> Json:
         """List a document's blocks in reading order."""
         blocks = knowledge.of(tenant).blocks(base, id)
         return list_json([block_json(i, block) for i, block in enumerate(blocks, start=1)])
 
     @router.get("/documents/{id}/chunks")
-    @threads.route
+    @threads.route()
     def list_chunks(base: str, id: str, tenant: Tenant) -> Json:
         """List the chunks that a document was cut into."""
         found = knowledge.of(tenant).chunks(base, id)
         return list_json([chunk_json(each.id, each.chunk) for each in found])
 
     @router.get("/documents/{id}/original")
-    @threads.route
+    @threads.route()
     def get_original(base: str, id: str, tenant: Tenant) -> Response:
         """Return the file, to be saved and never to be shown: it may hold scripts."""
         own = knowledge.of(tenant)

@@ -19,7 +19,7 @@ def feedback_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
     router = APIRouter(prefix="/feedback")
 
     @router.post("", status_code=201)
-    @threads.route
+    @threads.route(201)
     def give_feedback(body: FeedbackBody, tenant: Tenant) -> Json:
         """Store a thumb up or down; of an answer from several bases, with the first."""
         opinion = Opinion(
@@ -28,7 +28,7 @@ def feedback_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
         return feedback_json(knowledge.of(tenant).give_feedback(body.bases[0], opinion))
 
     @router.get("")
-    @threads.route
+    @threads.route()
     def list_feedback(
         tenant: Tenant,
         base: Annotated[str | None, Query(max_length=MAX_NAME)] = None,

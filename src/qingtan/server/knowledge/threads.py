@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
+from starlette.responses import JSONResponse, Response
+
+Json = dict[str, Any]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 # Each has a connection to the store of its own.
@@ -18,14 +21,28 @@ class Threads:
     def __init__(self, count: int = _THREADS) -> None:
         self._pool = ThreadPoolExecutor(count, "qingtan-knowledge")
 
-    def route(self, function: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
-        """Make a route of a function that waits."""
+    def route(
+        self, status: int = 200
+    ) -> Callable[[Callable[_P, Json | Response]], Callable[_P, Coroutine[Any, Any, Response]]]:
+        """Make a route of a function that waits, and returns JSON or a response.
 
-        @wraps(function)
-        async def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            return await self.run(function, *args, **kwargs)
+        JSON is written on the thread, too: that of a long document takes a while.
+        """
 
-        return run
+        def make(
+            function: Callable[_P, Json | Response],
+        ) -> Callable[_P, Coroutine[Any, Any, Response]]:
+            def answer(*args: _P.args, **kwargs: _P.kwargs) -> Response:
+                found = function(*args, **kwargs)
+                return found if isinstance(found, Response) else JSONResponse(found, status)
+
+            @wraps(function)
+            async def run(*args: _P.args, **kwargs: _P.kwargs) -> Response:
+                return await self.run(answer, *args, **kwargs)
+
+            return run
+
+        return make
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call a function on one of the threads."""
