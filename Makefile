@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 COMPILE := $(BIN)/python -m piptools compile -q --upgrade --strip-extras --no-emit-index-url \
   --no-emit-find-links
 TOOLS := --extra corpus --extra evaluate --extra train
-DEV := --extra cluster --extra api --extra privacy --extra postgres --extra tensorboard --extra dev
+DEV := --extra cluster --extra api --extra privacy --extra ocr --extra postgres --extra tensorboard --extra dev
 PORT ?= 8000
 
 .PHONY: serve tools test lint format model console screenshot lock clean help
