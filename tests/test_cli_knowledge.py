@@ -50,6 +50,15 @@ def test_documents_go_in_and_answers_come_out(kb: Any) -> None:
     assert "可以在订单页" in ok(kb("ask", "manual", "怎么退货？", "--written", "--threads", "1"))
 
 
+def test_a_learner_is_led_to_the_answer(kb: Any) -> None:
+    ok(kb("create", "manual"))
+    ok(kb("add", "manual", str(DOCUMENTS)))
+    said = ok(kb("teach", "manual", given="台灯的保修期是多久？\n提示\n两年\n"))
+    assert "先自己想一想" in said
+    assert "提示" in said
+    assert "对了" in said
+
+
 def test_programs_read_json(kb: Any) -> None:
     made = json.loads(ok(kb("create", "manual", "--json")))
     assert (made["name"], made["documents"]) == ("manual", 0)

@@ -3,10 +3,22 @@
 import secrets
 from typing import Any
 
+from qingtan.apps.tutoring import Lesson
 from qingtan.knowledge.answers import Answered
 from qingtan.knowledge.shown import hit_json
 
 Json = dict[str, Any]
+
+
+def lesson_json(lesson: Lesson) -> Json:
+    """Return what the tutor says, and the state that the caller gives back next time."""
+    return {
+        "object": "knowledge.lesson",
+        "text": lesson.text,
+        "done": lesson.done,
+        "right": lesson.right,
+        "state": lesson.state,
+    }
 
 
 def answered_json(answered: Answered) -> Json:

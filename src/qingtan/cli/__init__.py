@@ -10,7 +10,7 @@ from io import TextIOWrapper
 import typer
 
 from qingtan.cli.converting import convert
-from qingtan.cli.finding import ask_knowledge, search_knowledge
+from qingtan.cli.finding import ask_knowledge, search_knowledge, teach_from_knowledge
 from qingtan.cli.knowledge import (
     add_documents,
     backup_knowledge,
@@ -40,6 +40,7 @@ COMMANDS: Commands = {
         "list": list_knowledge,
         "search": search_knowledge,
         "ask": ask_knowledge,
+        "teach": teach_from_knowledge,
         "remove": remove_knowledge,
         "jobs": list_jobs,
         "cancel": cancel_job,

@@ -1,14 +1,14 @@
 """Commands that find in knowledge bases: search, ask."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from qingtan.cli.knowledge import AsJson, BaseName, Where, opened, print_json
 from qingtan.cli.options import Device, say
-from qingtan.cli.talking import Dtype, EngineOption, Model, Threads, load_model
+from qingtan.cli.talking import Dtype, EngineOption, Model, Threads, load_model, spoken
 from qingtan.i18n import tr
 
 if TYPE_CHECKING:
@@ -101,6 +101,23 @@ def ask_knowledge(
         print_json(answered_json(answered))
     else:
         _show_answer(answered)
+
+
+def teach_from_knowledge(base: BaseName, where: Where = None) -> None:
+    """Learn from a base: say what you want to know, think, and reply; "提示" gives a hint.
+
+    "答案" tells the answer, and Ctrl-D leaves.
+    """
+    from qingtan.apps.answering import Answerer
+
+    with opened(where) as knowledge:
+        bases = knowledge.named(base)
+        answerer = Answerer(None, knowledge.retriever)
+        state: Mapping[str, Any] = {}
+        for said in spoken():
+            lesson = answerer.teach(bases, said, state)
+            state = lesson.state
+            say(lesson.text)
 
 
 def _show_answer(answered: "Answered") -> None:

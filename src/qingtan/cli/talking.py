@@ -144,7 +144,7 @@ def chat(
     ) as chat_model:
         beginning = [{"role": "system", "content": system}] if system else []
         messages = list(beginning)
-        for question in _questions():
+        for question in spoken():
             if question == "/clear":
                 messages = list(beginning)
                 continue
@@ -247,8 +247,8 @@ def _name_of(model: str) -> str:
     return Path(model).resolve().name
 
 
-def _questions() -> Iterator[str]:
-    """Yield what the user asks, until /exit or the end of the input."""
+def spoken() -> Iterator[str]:
+    """Yield what the user says, until /exit or the end of the input."""
     interactive = sys.stdin.isatty()
     if interactive:
         with suppress(ImportError):  # Windows has none, and needs none

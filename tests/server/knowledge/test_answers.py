@@ -109,6 +109,23 @@ def test_modes_frame_their_answers(client: Client, base: str, mode: str, words: 
     assert words in answered["text"]
 
 
+def test_a_learner_is_led_to_the_answer(client: Client, base: str) -> None:
+    def teach(said: str, state: Json) -> Json:
+        lesson: Json = client.post("teach", {"bases": [base], "said": said, "state": state})
+        return lesson
+
+    opened = teach("台灯的保修期是多久？", {})
+    assert not opened["done"]
+    assert "两年" not in opened["text"]
+    wrong = teach("五年", opened["state"])
+    assert (wrong["right"], wrong["done"]) == (False, False)
+    right = teach("两年", wrong["state"])
+    assert (right["right"], right["done"]) == (True, True)
+    assert "两年" in right["text"]
+    body = {"bases": [base], "said": "x", "state": {"question": 5}}
+    assert "state" in client.error("POST", "teach", 400, json=body)["message"]
+
+
 def test_another_model_is_not_there(client: Client, base: str) -> None:
     body = {"bases": [base], "question": "x", "model": "gpt-4o"}
     assert client.error("POST", "ask", 404, json=body)["code"] == "model_not_found"

@@ -62,6 +62,7 @@ def test_nothing_leads_to_another_tenants_base(tenants: tuple[TestClient, list[s
         ("POST", f"bases/kb/jobs/{job}/cancel", {}),
         ("POST", "search", {"bases": ["kb"], "query": "独角兽"}),
         ("POST", "ask", {"bases": ["kb"], "question": "独角兽计划何时启动？"}),
+        ("POST", "teach", {"bases": ["kb"], "said": "独角兽计划何时启动？"}),
         ("POST", "feedback", {"bases": ["kb"], "vote": "up", "chunk": chunk}),
         ("GET", "feedback?base=kb", None),
     ]
@@ -124,6 +125,7 @@ def test_every_route_asks_whose_a_request_is(tenants: tuple[TestClient, list[str
                 "urls": ["z"],
                 "query": "q",
                 "question": "q",
+                "said": "s",
                 "vote": "up",
             },
         )

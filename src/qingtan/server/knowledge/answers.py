@@ -1,4 +1,4 @@
-"""/v1/knowledge/search and /v1/knowledge/ask: passages, and answers that cite them."""
+"""/v1/knowledge/search, ask and teach: passages, answers that cite them, and lessons from them."""
 
 import threading
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from qingtan.apps.answering import Answerer
-from qingtan.apps.shown import answered_json
+from qingtan.apps.shown import answered_json, lesson_json
 from qingtan.chat import ChatGLM
 from qingtan.engine.scheduler import QueueFull
 from qingtan.knowledge.service import Knowledge
 from qingtan.knowledge.shown import hit_json, list_json
 from qingtan.server.errors import ApiError
-from qingtan.server.knowledge.bodies import AskBody, SearchBody
+from qingtan.server.knowledge.bodies import AskBody, SearchBody, TeachBody
 from qingtan.server.knowledge.tenant import Tenant
 from qingtan.server.knowledge.threads import Threads
 from qingtan.server.progress import hung_up_error
@@ -67,6 +67,21 @@ def answer_routes(knowledge: Knowledge, threads: Threads, model: ChatGLM, name: 
             if await request.is_disconnected():
                 raise hung_up_error()
             return await answering.run(answer)
+
+    return router
+
+
+def teach_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
+    """Return the route of lessons."""
+    router = APIRouter()
+    answerer = Answerer(None, knowledge.retriever)
+
+    @router.post("/teach")
+    @threads.route()
+    def teach(body: TeachBody, tenant: Tenant) -> Json:
+        """Lead a learner to an answer: ask back, give hints, judge replies, tell at last."""
+        bases = knowledge.of(tenant).named(body.bases)
+        return lesson_json(answerer.teach(bases, body.said, body.state))
 
     return router
 

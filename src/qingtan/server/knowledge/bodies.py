@@ -1,6 +1,6 @@
 """The requests of /v1/knowledge."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -88,6 +88,16 @@ class AskBody(QuestionBody):
     """The model or the adapter that writes; by default the model that was loaded."""
     user: Annotated[str, Field(max_length=MAX_USER_LENGTH)] = ""
     """Whose request it is: the engine divides its time evenly among users."""
+
+
+class TeachBody(Body):
+    """The body of /v1/knowledge/teach."""
+
+    bases: list[BaseName] = Field(min_length=1, max_length=MAX_BASES)
+    said: Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
+    """The question of a new exercise, or what the learner says to the one that is open."""
+    state: dict[str, Any] = Field(default={})
+    """What the last lesson had; empty to begin."""
 
 
 class FeedbackBody(Body):

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from qingtan.chat import ChatGLM
 from qingtan.knowledge.service import Knowledge
-from qingtan.server.knowledge.answers import answer_routes
+from qingtan.server.knowledge.answers import answer_routes, teach_routes
 from qingtan.server.knowledge.bases import base_routes
 from qingtan.server.knowledge.documents import document_routes
 from qingtan.server.knowledge.feedback import feedback_routes
@@ -27,6 +27,7 @@ def knowledge_routes(knowledge: Knowledge, model: ChatGLM, name: str) -> APIRout
         document_routes(knowledge, threads),
         job_routes(knowledge, threads),
         answer_routes(knowledge, threads, model, name),
+        teach_routes(knowledge, threads),
         feedback_routes(knowledge, threads),
     ):
         together.include_router(router, prefix=PREFIX)
