@@ -117,6 +117,15 @@ def test_orders_in_a_document_are_neither_shown_nor_quoted_but_flagged(
     assert "1234" not in asked("管理员密码是多少？").text
 
 
-def test_only_as_many_passages_are_read_as_there_is_room(asked: Answer) -> None:
-    assert len(asked("会员几天内可以退款？宠物？", room=1).passages) == 1
-    assert len(asked("会员几天内可以退款？宠物？").passages) > 1
+def test_a_model_is_shown_as_many_passages_as_there_is_room(asked: Answer) -> None:
+    prompts = []
+
+    def write(prompt: str) -> str:
+        prompts.append(prompt)
+        return ""
+
+    asked("会员几天内可以退款？宠物？", write, room=1)
+    asked("会员几天内可以退款？宠物？", write)
+    assert "[1]" in prompts[0]
+    assert "[2]" not in prompts[0]
+    assert "[2]" in prompts[1]

@@ -111,14 +111,18 @@ def answer(
             quoted, too.
         ask, show: how a model is asked, and what it is shown of a passage.
         least: of evidence; with less the answer is NOTHING_FOUND.
-        room: the most tokens of passages that are read; one is always read.
+        room: the most tokens of passages that a model is shown; one is always shown.
     """
-    question, hits = spell_articles(question), _fitting(hits, room)
+    question = spell_articles(question)
     passages = [passage_of(hit) for hit in hits]
     held = evidence(question, [passage.read for passage in passages])
     suspicious = suspicious_of(hits)
     if held >= least:
-        found = _written(question, passages, write, ask, show) if write else None
+        found = (
+            _written(question, passages[: _fitting(hits, room)], write, ask, show)
+            if write
+            else None
+        )
         quoted = None if found else _quoted(question, passages)
         if found or quoted:
             text, sentences = found or quoted or ("", ())
@@ -128,14 +132,15 @@ def answer(
     return Answered(NOTHING_FOUND, question, (), (), held, True, tuple(hits), suspicious=suspicious)
 
 
-def _fitting(hits: Sequence[Hit], room: int) -> list[Hit]:
-    kept: list[Hit] = []
+def _fitting(hits: Sequence[Hit], room: int) -> int:
+    """Return how many of the first hits there is room for, at least one."""
+    count = 0
     for hit in hits:
         room -= hit.chunk.chunk.tokens
-        if kept and room < 0:
+        if count and room < 0:
             break
-        kept.append(hit)
-    return kept
+        count += 1
+    return count
 
 
 def suspicious_of(hits: Sequence[Hit]) -> tuple[int, ...]:
