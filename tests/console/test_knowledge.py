@@ -193,6 +193,19 @@ def test_the_real_model_answers_or_says_that_it_does_not_know(page: Page, tmp_pa
     expect(page.locator(".answered, .refused")).to_be_visible()
 
 
+def test_a_learner_is_led_to_the_answer(page: Page, tmp_path: Path) -> None:
+    open_base(page, "辅导")
+    upload(page, tmp_path, **{"办法.md": LAW})
+    tab(page, "提问")
+    page.get_by_role("combobox", name="方式", exact=True).click()
+    page.get_by_title("辅导").click()
+    said = page.locator(".answered")
+    for reply, words in (("借阅期限是多少天？", "先自己想一想"), ("三十天", "对了")):
+        page.get_by_role("textbox", name="问题").fill(reply)
+        page.keyboard.press("Enter")
+        expect(said.last).to_contain_text(words)
+
+
 def test_what_a_document_holds_stays_text(page: Page, tmp_path: Path) -> None:
     name = "<img src=x onerror=document.title='owned'>"
     open_base(page, name)

@@ -10,7 +10,7 @@ import { failureText } from "./failure";
 import { type Asked, type How, isRunning, Questions } from "./questions";
 
 const questions = new Questions();
-const MODES: readonly Mode[] = ["search", "law", "medicine"];
+const MODES: readonly Mode[] = ["search", "law", "medicine", "tutor"];
 const HOWS: readonly How[] = ["quoted", "written", "passages"];
 
 export function Ask({ base, model }: { base: string; model: string | null }) {
@@ -41,6 +41,7 @@ export function Ask({ base, model }: { base: string; model: string | null }) {
       <div className="manner">
         <Select
           value={how}
+          disabled={mode === "tutor"}
           aria-label={t.how}
           popupMatchSelectWidth={false}
           options={HOWS.map((value) => ({ value, label: t.hows[value] }))}
@@ -48,7 +49,6 @@ export function Ask({ base, model }: { base: string; model: string | null }) {
         />
         <Select
           value={mode}
-          disabled={how === "passages"}
           aria-label={t.mode}
           popupMatchSelectWidth={false}
           options={MODES.map((value) => ({ value, label: t.modes[value] }))}
@@ -110,6 +110,7 @@ function AskedView({ base, asked }: { base: string; asked: Asked }) {
       {asked.error !== undefined && (
         <Alert type="error" showIcon title={failureText(asked.error, texts)} />
       )}
+      {asked.lesson !== null && <p className="answered">{asked.lesson.text}</p>}
       {asked.answered !== null && (
         <AnsweredView base={base} question={asked.question} answered={asked.answered} />
       )}

@@ -109,7 +109,8 @@ export interface Feedback {
   time: string;
 }
 
-export type Mode = "search" | "law" | "medicine";
+/** "tutor" does not answer: it leads to the answer. */
+export type Mode = "search" | "law" | "medicine" | "tutor";
 
 /** What the server takes. */
 export interface Taken {
@@ -194,7 +195,7 @@ export interface Question {
   bases: string[];
   question: string;
   history: Turn[];
-  mode: Mode;
+  mode: Exclude<Mode, "tutor">;
   /** Only the passages. */
   retrieval_only: boolean;
   /** The model writes; otherwise the answer is a passage's own sentence. */
@@ -204,6 +205,19 @@ export interface Question {
 
 export const ask = (question: Question, signal: AbortSignal) =>
   send<Answered>("POST", `${ROOT}/ask`, question, signal);
+
+export interface Lesson {
+  text: string;
+  /** The exercise is closed. */
+  done: boolean;
+  /** To be given back with what the learner says next. */
+  state: Record<string, unknown>;
+}
+
+export const teach = (
+  body: { bases: string[]; said: string; state: Lesson["state"] },
+  signal: AbortSignal,
+) => send<Lesson>("POST", `${ROOT}/teach`, body, signal);
 
 export interface Vote {
   bases: string[];

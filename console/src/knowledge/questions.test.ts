@@ -13,7 +13,7 @@ function answered(text: string): Answered {
 }
 
 function asked(id: number, question: string, answer: Answered | null): Asked {
-  return { id, question, answered: answer, error: undefined, stopped: false };
+  return { id, question, answered: answer, lesson: null, error: undefined, stopped: false };
 }
 
 test("what was said before goes along, without questions that got no answer", () => {
@@ -38,6 +38,24 @@ test("questions of each base are its own, and an error is kept", async () => {
   expect(questions.of("kb2")).toEqual([]);
   questions.clear("kb");
   expect(questions.of("kb")).toEqual([]);
+});
+
+test("a lesson goes on from where it was", async () => {
+  const states: unknown[] = [];
+  vi.stubGlobal("fetch", (_: string, { body }: { body: string }) => {
+    const { said, state } = JSON.parse(body) as { said: string; state: object };
+    states.push(state);
+    return Promise.resolve(Response.json({ text: "想一想", done: false, state: { said } }));
+  });
+  const questions = new Questions();
+  const tutor = { ...manner, mode: "tutor" } as const;
+  for (const [index, said] of ["一", "二"].entries()) {
+    questions.ask("kb", said, tutor);
+    await vi.waitFor(() => expect(questions.of("kb")[index]?.lesson?.text).toBe("想一想"));
+  }
+  questions.clear("kb");
+  questions.ask("kb", "三", tutor);
+  expect(states).toEqual([{}, { said: "一" }, {}]);
 });
 
 test("a question can be stopped", async () => {

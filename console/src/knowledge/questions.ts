@@ -1,10 +1,12 @@
 /** The questions that were asked of each base, and their answers, until the page is left. */
-import { type Answered, ask, type Mode, type Turn } from "./api";
+import { type Answered, ask, type Lesson, type Mode, teach, type Turn } from "./api";
 
 export interface Asked {
   id: number;
   question: string;
   answered: Answered | null;
+  /** What the tutor says instead. */
+  lesson: Lesson | null;
   error: unknown;
   stopped: boolean;
 }
@@ -26,6 +28,7 @@ export class Questions {
   #asked = new Map<string, readonly Asked[]>();
   #listeners = new Set<() => void>();
   #running = new Map<string, AbortController>();
+  #lessons = new Map<string, Lesson["state"]>();
   #next = 1;
 
   of = (base: string): readonly Asked[] => this.#asked.get(base) ?? NONE;
@@ -39,24 +42,47 @@ export class Questions {
     this.stop(base);
     const before = this.of(base);
     const id = this.#next++;
-    const asked = { id, question, answered: null, error: undefined, stopped: false };
+    const asked = {
+      id,
+      question,
+      answered: null,
+      lesson: null,
+      error: undefined,
+      stopped: false,
+    };
     this.#publish(base, [...before, asked]);
     const stop = new AbortController();
     this.#running.set(base, stop);
+    this.#reply(base, question, before, manner, stop.signal).then(
+      (reply) => this.#patch(base, id, reply),
+      (error: unknown) =>
+        this.#patch(base, id, stop.signal.aborted ? { stopped: true } : { error }),
+    );
+  }
+
+  async #reply(
+    base: string,
+    question: string,
+    before: readonly Asked[],
+    { mode, how, model }: Manner,
+    signal: AbortSignal,
+  ): Promise<Partial<Asked>> {
+    if (mode === "tutor") {
+      const state = this.#lessons.get(base) ?? {};
+      const lesson = await teach({ bases: [base], said: question, state }, signal);
+      this.#lessons.set(base, lesson.state);
+      return { lesson };
+    }
     const body = {
       bases: [base],
       question,
       history: turns(before),
-      mode: manner.mode,
-      retrieval_only: manner.how === "passages",
-      written: manner.how === "written",
-      ...(manner.model === null ? {} : { model: manner.model }),
+      mode,
+      retrieval_only: how === "passages",
+      written: how === "written",
+      ...(model === null ? {} : { model }),
     };
-    ask(body, stop.signal).then(
-      (answered) => this.#patch(base, id, { answered }),
-      (error: unknown) =>
-        this.#patch(base, id, stop.signal.aborted ? { stopped: true } : { error }),
-    );
+    return { answered: await ask(body, signal) };
   }
 
   stop(base: string): void {
@@ -65,6 +91,7 @@ export class Questions {
 
   clear(base: string): void {
     this.stop(base);
+    this.#lessons.delete(base);
     this.#publish(base, NONE);
   }
 
@@ -79,8 +106,8 @@ export class Questions {
   }
 }
 
-export function isRunning({ answered, error, stopped }: Asked): boolean {
-  return answered === null && error === undefined && !stopped;
+export function isRunning({ answered, lesson, error, stopped }: Asked): boolean {
+  return answered === null && lesson === null && error === undefined && !stopped;
 }
 
 export function turns(asked: readonly Asked[]): Turn[] {

@@ -27,6 +27,7 @@ const chunkKindsZh: Record<Chunk["kind"], string> = {
 const modesZh: Record<Mode, string> = {
   search: "查询",
   law: "法律",
+  tutor: "辅导",
   medicine: "医学",
 };
 const howsZh: Record<How, string> = {
@@ -219,7 +220,7 @@ export const knowledgeEn: KnowledgeTexts = {
   askPlaceholder: "Ask a question — Enter sends",
   thinking: "Searching and answering",
   mode: "Manner",
-  modes: { search: "Look up", law: "Law", medicine: "Medicine" },
+  modes: { search: "Look up", law: "Law", medicine: "Medicine", tutor: "Tutoring" },
   how: "Answers",
   hows: {
     quoted: "Quoted from a passage",
