@@ -10,7 +10,7 @@ import pytest
 from qingtan import Knowledge
 from qingtan.errors import NotFound, UserError
 from qingtan.knowledge.ingestion import Job
-from qingtan.knowledge.service import default_folder
+from qingtan.knowledge.places import default_folder
 from qingtan.knowledge.store.feedback import Opinion
 from qingtan.knowledge.store.interface import Filter
 

@@ -9,7 +9,6 @@
 Answers need a model, and are `qingtan.apps.answering`.
 """
 
-import os
 import shutil
 import threading
 import time
@@ -22,13 +21,13 @@ from pathlib import Path
 from qingtan.errors import UserError
 from qingtan.glm.catalogue import find_model
 from qingtan.glm.tokenizer import load_tokenizer
-from qingtan.i18n import tr
 from qingtan.knowledge.chunking import cut
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document
 from qingtan.knowledge.encoders import Encoder
 from qingtan.knowledge.ingestion import Ingestion, Item, Job
 from qingtan.knowledge.loading import Loading, address_item, items_of
+from qingtan.knowledge.places import check_name, make_private, places
 from qingtan.knowledge.reading import Limits, Reader
 from qingtan.knowledge.retrieval import Hit, Retriever
 from qingtan.knowledge.rewriting import Turns
@@ -43,25 +42,14 @@ from qingtan.knowledge.store.interface import (
     StoredDocument,
 )
 
-STORE_FILE = "knowledge.sqlite"
 OnProgress = Callable[[Job], None]
-_POSTGRESQL = ("postgresql://", "postgres://")
 _OPEN = ("queued", "running")
-_LONGEST_NAME = 64
 # Seconds between two looks at a job that another program works on.
 _POLL = 0.1
 # After a look at a job, so many times as long as it took is worked.
 _LOOKS = 20
 # Seconds after which a file that is still being sent is given up.
 _LONGEST_UPLOAD = 24 * 3600
-
-
-def default_folder() -> Path:
-    """Return where knowledge lies unless somebody says otherwise."""
-    if home := os.environ.get("QINGTAN_HOME"):
-        return Path(home) / "knowledge"
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "qingtan" / "knowledge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +94,8 @@ class Knowledge:
         Raises:
             UserError: the place cannot be used.
         """
-        folder, address = _places(place)
-        _make_private(folder)
+        folder, address = places(place)
+        make_private(folder)
         store = open_store(address)
         loading = Loading(Reader(limits))
         ingestion = Ingestion(
@@ -124,8 +112,8 @@ class Knowledge:
         Raises:
             UserError: the backup is damaged or none, or the place cannot be used.
         """
-        folder, address = _places(place)
-        _make_private(folder)
+        folder, address = places(place)
+        make_private(folder)
         restore(backup, address, replace=True)
 
     def of(self, tenant: str) -> "Knowledge":
@@ -155,7 +143,7 @@ class Knowledge:
             UserError: the name is taken, or cannot stand in an address.
         """
         name = " ".join(name.split())
-        _check_name(name)
+        check_name(name)
         return self._parts.store.create_base(self._tenant, name, about=about, words=words)
 
     def bases(self) -> list[Base]:
@@ -371,39 +359,6 @@ class Knowledge:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _places(place: str | Path | None) -> tuple[Path, str | Path]:
-    """Return the folder for files, and the store's own place."""
-    if isinstance(place, str) and place.startswith(_POSTGRESQL):
-        return default_folder(), place
-    folder = default_folder() if place is None else Path(place).expanduser()
-    if folder.is_file():
-        raise UserError(
-            tr(f"{folder}: is a file; name a folder", f"{folder}：是文件，请指定文件夹")
-        )
-    return folder, folder / STORE_FILE
-
-
-def _make_private(folder: Path) -> None:
-    """Make the folder, which holds others' documents, its owner's alone."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "uploads").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}") from None
-
-
-def _check_name(name: str) -> None:
-    """Check that a base's name can stand in an address and on one line."""
-    whole = 0 < len(name) <= _LONGEST_NAME and name.isprintable()
-    if not whole or name in (".", "..") or set(name) & set("/\\"):
-        raise UserError(
-            tr(
-                f"name: a base's name has 1 to {_LONGEST_NAME} characters, and no / or \\",
-                f"name：知识库名称须为 1 到 {_LONGEST_NAME} 个字符，且不含 / 和 \\",
-            )
-        )
 
 
 def _cutter(model: Path) -> Callable[[Document], list[Chunk]]:
