@@ -17,11 +17,7 @@ DOCUMENT = (
     "documents.topic, documents.date, documents.pages, documents.chunks, documents.added, "
     "documents.warnings, documents.facts"
 )
-BASE = (
-    "number, tenant, name, about, words, encoder, dimensions, created, "
-    "(SELECT count(*) FROM documents WHERE base = bases.number), "
-    "(SELECT coalesce(sum(chunks), 0) FROM documents WHERE base = bases.number)"
-)
+BASE = "number, tenant, name, about, words, encoder, dimensions, created, documents, chunks"
 
 
 def now() -> str:

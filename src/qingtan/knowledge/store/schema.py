@@ -21,6 +21,8 @@ CREATE TABLE bases (
     encoder {text_type} NOT NULL DEFAULT '',
     dimensions INTEGER NOT NULL DEFAULT 0,
     created {text_type} NOT NULL,
+    documents BIGINT NOT NULL DEFAULT 0,
+    chunks BIGINT NOT NULL DEFAULT 0,
     UNIQUE (tenant, name)
 );
 CREATE TABLE documents (
@@ -40,7 +42,6 @@ CREATE TABLE documents (
     facts {text_type} NOT NULL,
     UNIQUE (base, name)
 );
-CREATE INDEX documents_of_base ON documents (base, chunks);
 CREATE TABLE contents (
     document BIGINT PRIMARY KEY REFERENCES documents ON DELETE CASCADE,
     blocks {bytes_type} NOT NULL,

@@ -182,6 +182,7 @@ class SqlStore:
                 self.database, base, document, digest, topic, len(chunks), original
             )
             numbers = insert_chunks(self.database, number, chunks, topic)
+            self._count(base, 1, len(chunks))
             self._index.add(base.id, numbers, terms)
             if vectors is not None and len(chunks):
                 self._insert_vectors(base, numbers, vectors, encoder)
@@ -218,11 +219,19 @@ class SqlStore:
     def _drop_document(self, base: Base, name: str) -> None:
         """Remove the document of a name, if there is one."""
         rows = self.database.rows(
-            "SELECT number FROM documents WHERE base = ? AND name = ?", (base.id, name)
+            "SELECT number, chunks FROM documents WHERE base = ? AND name = ?", (base.id, name)
         )
-        for (number,) in rows:
+        for number, chunks in rows:
             self._index.remove(base.id, number, vectors=bool(base.encoder))
             self.database.rows("DELETE FROM documents WHERE number = ?", (number,))
+            self._count(base, -1, -chunks)
+
+    def _count(self, base: Base, documents: int, chunks: int) -> None:
+        """Keep what a base holds: each search asks, and counting would take longer than it."""
+        self.database.rows(
+            "UPDATE bases SET documents = documents + ?, chunks = chunks + ? WHERE number = ?",
+            (documents, chunks, base.id),
+        )
 
     def documents(self, base: Base) -> list[StoredDocument]:
         """See `Store.documents`."""
@@ -364,6 +373,14 @@ class SqlStore:
                     "SELECT name, chunks, there FROM (SELECT documents.name, documents.chunks, "
                     "(SELECT count(*) FROM chunks WHERE document = documents.number) AS there "
                     "FROM documents) AS counted WHERE chunks <> there"
+                )
+            ]
+            wrong += [
+                tr(f"{name}: {there} of {documents} documents", f"{name}：文档{there}/{documents}")
+                for name, documents, there in self.database.rows(
+                    "SELECT name, documents, there FROM (SELECT name, documents, (SELECT count(*) "
+                    "FROM documents WHERE base = bases.number) AS there FROM bases) AS counted "
+                    "WHERE documents <> there"
                 )
             ]
             for number, encoder in self.database.rows("SELECT number, encoder FROM bases"):
