@@ -30,6 +30,14 @@ def test_the_words_of_headings_count_for_what_stands_below_them() -> None:
     assert found.text == texts[1]
 
 
+def test_a_title_that_repeats_the_question_is_no_answer() -> None:
+    text = "退货\n七天内可以退货。\n客服\n客服电话为400-820-8820。"
+    found = quote("客服？", [text])
+    assert found is not None
+    assert found.text == "客服电话为400-820-8820。"
+    assert quote("客服？", ["客服"]) is None
+
+
 def test_a_question_without_words_has_no_quote() -> None:
     assert quote("？", [STORY]) is None
     assert quote("天气怎么样？", []) is None

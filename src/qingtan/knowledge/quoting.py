@@ -12,6 +12,7 @@ import rjieba
 
 from qingtan.knowledge.claims import amounts, features
 from qingtan.knowledge.sentences import split_sentences
+from qingtan.knowledge.words import fold
 
 Asked = Literal["contact", "price", "hours", "time", "amount", "person", "place", "reason", "way"]
 
@@ -102,7 +103,7 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
         headings = frozenset(features(above[number - 1])) if above else frozenset()
         for place, sentence in enumerate(sentences):
             score = _score(place, holds, headings, wanted) / total
-            if not score:
+            if not score or _only_repeats(sentence, question):
                 continue
             score += _KIND_BONUS * _answers(asked, sentence, question)
             score -= _RANK_COST * (number - 1)
@@ -114,6 +115,11 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
 def content(question: str) -> str:
     """Return a question without the words that make it one."""
     return _QUESTION_WORDS.sub(" ", question)
+
+
+def _only_repeats(sentence: str, question: str) -> bool:
+    """Whether all characters of a sentence stand in the question, as those of a title do."""
+    return not {each for each in fold(sentence) if each.isalnum()} - {*fold(question)}
 
 
 def _weighed(question: str, sentences: Sequence[frozenset[str]]) -> dict[str, float]:
