@@ -34,8 +34,8 @@ class Block:
         level: of a heading, from 1 (highest); 0 for all else.
         page: from 1, where the format has pages, slides or sheets.
         box: where it stands on the page, of a PDF.
-        rows: of a table its cells; a merged cell's text stands in each cell that it covers. All rows
-            are of one length.
+        rows: of a table its cells; a merged cell's text stands in each cell that it covers. All
+            rows are of one length.
         header_rows: how many of the first rows are the table's header.
         faq: of a `faq` block.
     """
@@ -55,8 +55,8 @@ class Document:
     """A file or a page that was read.
 
     Attributes:
-        name: a file's name, with its folders inside an archive or a folder ("手册/第一章.pdf"), or an
-            address. It names the document in its base: the same name again is a new version.
+        name: a file's name, with its folders inside an archive or a folder ("手册/第一章.pdf"),
+            or an address. It names the document in its base: the same name again is a new version.
         title: for people; the file's own, or its first heading, or else the name.
         media_type: such as "application/pdf".
         blocks: in reading order. A block's number, from 1, is its place for citations.
