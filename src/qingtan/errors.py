@@ -9,5 +9,5 @@ class UserError(ValueError):
     """
 
 
-class NotFound(UserError):
+class NotFound(UserError):  # noqa: N818  (an answer rather than a fault)
     """What the user named is not there, or is not theirs; the server answers 404 to both."""
