@@ -73,3 +73,15 @@ def test_any_text_can_be_read(text: str) -> None:
     assert all(each.value == each.value for each in amounts(text))
     assert all(negations(text))
     assert all(names(text))
+
+
+def test_the_digits_of_a_code_are_no_amount() -> None:
+    assert amounts("A-200和v2.3.1、win10、USB3.0") == []
+    assert [amount.text for amount in amounts("A-200每台3,000元，重5 kg，10m-20m长")] == [
+        "3,000元",
+        "5 kg",
+        "10m",
+        "20m",
+    ]
+    assert {"a-200", "v2.3.1", "win10"} <= set(features("A-200和v2.3.1、win10"))
+    assert "a" not in features("A-200")

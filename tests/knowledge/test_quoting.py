@@ -57,3 +57,11 @@ def test_any_question_and_passages(question: str, passages: list[str]) -> None:
     assert 0 <= evidence(question, passages) <= 1
     found = quote(question, passages)
     assert found is None or found.text in passages[found.passage - 1]
+
+
+def test_models_of_a_series_are_told_apart() -> None:
+    text = "A-100 净水器整机保修两年，滤芯不在保修范围内。A-200 净水器整机保修三年。"
+    for model, years in (("A-100", "两年"), ("A-200", "三年")):
+        found = quote(f"{model}保修多久？", [text])
+        assert found is not None
+        assert years in found.text

@@ -20,6 +20,8 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff々〇]+")
 _WORD = re.compile(
     r"[a-z_][a-z_\d]*(?:[-./+#]+[a-z\d]+)*[+#]*|(?<![\d.])\d+[a-z][a-z\d]*(?:-[a-z\d]+)*"
 )
+# A word of letters with digits in it, whose digits are no amounts: a-200, v2.3.1, win10.
+_CODE = re.compile(r"(?<![a-z\d_])[a-z_]+(?:[-.+#]*[a-z_\d]+)*")
 _LITTLE = 0.25
 _LATIN_WEIGHT = 2.0
 
@@ -107,13 +109,14 @@ def features(text: str) -> dict[str, float]:
 
     Numbers are left to `amounts`. A character that stands alone is a unit, or says little.
     """
-    folded = _AMOUNT.sub(lambda match: " " if _amount(match) else match[0], fold(text))
+    folded = fold(text)
+    plain = _AMOUNT.sub(lambda match: " " if _amount(match) else match[0], _without_codes(folded))
     found: dict[str, float] = {}
-    for run in _HAN.findall(folded):
+    for run in _HAN.findall(plain):
         for i in range(len(run) - 1):
             pair = run[i : i + 2]
             found[pair] = _weight(pair)
-    for word in _WORD.findall(folded):
+    for word in (*_WORD.findall(plain), *filter(_is_code, _CODE.findall(folded))):
         found[word] = _LATIN_WEIGHT
     return {feature: weight for feature, weight in found.items() if weight}
 
@@ -126,8 +129,19 @@ def _weight(pair: str) -> float:
 def amounts(text: str) -> list[Amount]:
     """Return the numbers of a text: 1,000元, 三百元, 百分之五, 2千米, 1998年."""
     return [
-        amount for match in _AMOUNT.finditer(fold(text)) if (amount := _amount(match)) is not None
+        amount
+        for match in _AMOUNT.finditer(_without_codes(fold(text)))
+        if (amount := _amount(match)) is not None
     ]
+
+
+def _without_codes(folded: str) -> str:
+    """Return a text with spaces in the place of words like a-200."""
+    return _CODE.sub(lambda word: " " * len(word[0]) if _is_code(word[0]) else word[0], folded)
+
+
+def _is_code(word: str) -> bool:
+    return any(character.isdigit() for character in word)
 
 
 def _amount(match: re.Match[str]) -> Amount | None:
