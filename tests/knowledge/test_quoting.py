@@ -65,3 +65,10 @@ def test_models_of_a_series_are_told_apart() -> None:
         found = quote(f"{model}保修多久？", [text])
         assert found is not None
         assert years in found.text
+
+
+def test_a_number_in_the_question_counts() -> None:
+    text = "A-100 净水器整机保修两年，滤芯不在保修范围内。A-200 净水器整机保修三年。"
+    found = quote("保修三年的是哪个型号？", [text])
+    assert found is not None
+    assert found.text.startswith("A-200")

@@ -10,7 +10,7 @@ from typing import Literal
 
 import rjieba
 
-from qingtan.knowledge.claims import amounts, features
+from qingtan.knowledge.claims import Amount, amounts, features
 from qingtan.knowledge.sentences import split_sentences
 from qingtan.knowledge.words import fold
 
@@ -62,6 +62,8 @@ _QUESTION_WORDS = re.compile(
 _KIND_BONUS = 0.2
 # A neighbour's words count half: what a sentence is about often stands in the one before.
 _NEIGHBOUR = 0.5
+# How much each of the question's numbers counts beside its words: as much as a word of letters.
+_AMOUNT_WEIGHT = 2.0
 # What each passage before it costs a sentence.
 _RANK_COST = 0.05
 
@@ -84,7 +86,7 @@ class Quote:
 def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> Quote | None:
     """Return the sentence that most likely answers a question; None where none has its words.
 
-    Words count by how few sentences have them.
+    Words count by how few sentences have them, and the question's numbers count, too.
 
     Args:
         passages: best first; the first are likelier to hold the answer.
@@ -94,7 +96,8 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
     read = [[each for each in split_sentences(text) if each.strip()] for text in passages]
     known = [[frozenset(features(each)) for each in sentences] for sentences in read]
     wanted = _weighed(question, [each for sentences in known for each in sentences])
-    total = sum(wanted.values())
+    given = amounts(question)
+    total = sum(wanted.values()) + _AMOUNT_WEIGHT * len(given)
     if not total:
         return None
     best: Quote | None = None
@@ -102,7 +105,9 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
     for number, (sentences, holds) in enumerate(zip(read, known, strict=True), start=1):
         headings = frozenset(features(above[number - 1])) if above else frozenset()
         for place, sentence in enumerate(sentences):
-            score = _score(place, holds, headings, wanted) / total
+            score = _score(place, holds, headings, wanted)
+            score += _AMOUNT_WEIGHT * _held(given, sentence)
+            score /= total
             if not score or _only_repeats(sentence, question):
                 continue
             score += _KIND_BONUS * _answers(asked, sentence, question)
@@ -115,6 +120,14 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
 def content(question: str) -> str:
     """Return a question without the words that make it one."""
     return _QUESTION_WORDS.sub(" ", question)
+
+
+def _held(given: Sequence[Amount], sentence: str) -> int:
+    """Return how many of a question's numbers stand in a sentence."""
+    if not given:
+        return 0
+    own = amounts(sentence)
+    return sum(any(number.agrees(other) for other in own) for number in given)
 
 
 def _only_repeats(sentence: str, question: str) -> bool:
