@@ -153,6 +153,7 @@ def documents(place: tuple[str, ...]) -> int:
     return count
 
 
+@pytest.mark.security
 def test_web_addresses_of_this_machine_are_not_fetched(kb: Any) -> None:
     ok(kb("create", "web"))
     run = kb("add", "web", "http://127.0.0.1:1/")

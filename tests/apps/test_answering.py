@@ -61,6 +61,7 @@ def test_passages_alone(quoting: Answerer, base: Base) -> None:
     assert (nothing.text, nothing.refused) == (NOTHING_FOUND, True)
 
 
+@pytest.mark.security
 def test_orders_in_passages_are_flagged_when_they_are_shown(
     quoting: Answerer, store: Store, base: Base
 ) -> None:

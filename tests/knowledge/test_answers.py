@@ -100,6 +100,7 @@ def test_where_nothing_written_is_supported_it_is_quoted(asked: Answer, said: st
     assert answered.quoted
 
 
+@pytest.mark.security
 def test_orders_in_a_document_are_neither_shown_nor_quoted_but_flagged(
     store: Store, base: Base, asked: Answer
 ) -> None:

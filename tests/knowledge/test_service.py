@@ -86,6 +86,7 @@ def test_the_same_again_changes_nothing(knowledge: Knowledge, tmp_path: Path) ->
     assert outcomes(knowledge.add("手册", folder)) == {"甲.txt": "replaced", "乙.txt": "unchanged"}
 
 
+@pytest.mark.security
 def test_what_cannot_be_read_does_not_stop_the_others(knowledge: Knowledge, tmp_path: Path) -> None:
     broken = {"坏.pdf": b"%PDF-1.7 x", "坏.docx": b"PK\3\4x", "坏.zip": b"PK\3\4x", "空.txt": b""}
     folder = write(tmp_path / "files", **broken, **{"好.txt": TEXT})
@@ -145,6 +146,7 @@ def test_a_file_that_goes_away_is_set_aside(knowledge: Knowledge, tmp_path: Path
     assert outcomes(knowledge.job("手册", job.id)) == {"甲.txt": "added", "乙.txt": "failed"}
 
 
+@pytest.mark.security
 def test_an_address_is_never_a_path(knowledge: Knowledge, tmp_path: Path) -> None:
     secret = write(tmp_path / "files", **{"secret.txt": "独角兽"}) / "secret.txt"
     knowledge.create("手册")
@@ -157,11 +159,13 @@ def test_an_address_is_never_a_path(knowledge: Knowledge, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", ".", "..", "a\0b", "x" * 65, "a\u202eb"])
+@pytest.mark.security
 def test_names_that_cannot_stand_in_an_address(knowledge: Knowledge, name: str) -> None:
     with pytest.raises(UserError, match="name"):
         knowledge.create(name)
 
 
+@pytest.mark.security
 def test_tenants_are_apart(knowledge: Knowledge, tmp_path: Path) -> None:
     alice, bob = knowledge.of("alice"), knowledge.of("bob")
     alice.create("kb")
@@ -206,6 +210,7 @@ def test_feedback_goes_with_its_base(knowledge: Knowledge) -> None:
     assert knowledge.feedback() == [later]
 
 
+@pytest.mark.security
 def test_backup_and_restore(knowledge: Knowledge, place: str | Path, tmp_path: Path) -> None:
     knowledge.create("手册")
     knowledge.add("手册", write(tmp_path / "files", **{"甲.txt": TEXT}))

@@ -117,6 +117,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         assert fetch(f"http://{HERE}:{port}/", allow=[HERE]).data == b"direct"
 
 
+@pytest.mark.security
 def test_redirects_are_followed_and_each_is_looked_at_again() -> None:
     answers: Answers = {
         "/good": answer(b"there"),
@@ -146,6 +147,7 @@ def test_redirects_are_followed_and_each_is_looked_at_again() -> None:
             assert len(asked) == 1
 
 
+@pytest.mark.security
 def test_a_name_is_looked_up_once_and_the_checked_address_is_the_one_reached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_the_one_reached(
             fetch(f"http://rebind.test:{port}/", allow=[HERE])
 
 
+@pytest.mark.security
 def test_a_name_with_one_address_inside_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, {"mixed.test": ["93.184.216.34 127.0.0.1"]})
     with pytest.raises(Unreadable, match=r"mixed\.test is not on the public"):
@@ -172,6 +175,7 @@ def test_a_host_that_is_allowed_by_name_is_reached(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
+@pytest.mark.security
 def test_certificates_are_checked_for_the_name_and_not_for_the_address(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -237,6 +241,7 @@ def test_answers_that_drip_end_at_the_deadline() -> None:
         assert time.monotonic() - start < 2
 
 
+@pytest.mark.security
 def test_errors_of_servers_name_the_address_without_its_password() -> None:
     with (
         serving({}) as (port, _),
@@ -250,6 +255,7 @@ def test_errors_of_servers_name_the_address_without_its_password() -> None:
         fetch(f"http://{HERE}:9/", allow=[HERE])
 
 
+@pytest.mark.security
 def test_ports_of_other_services_are_not_reached() -> None:
     for port in (22, 25, 6379, 0):
         with pytest.raises(Unreadable, match="port"):
@@ -324,12 +330,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 @given(addresses(INSIDE_4), st.sampled_from(sorted(SPELLINGS)))
+@pytest.mark.security
 def test_no_spelling_of_an_address_inside_is_reached(address: str, spelling: str) -> None:
     with pytest.raises(Unreadable, match=r"public Internet|no address|no host"):
         fetch(f"http://{SPELLINGS[spelling](address)}/")
 
 
 @given(addresses(INSIDE_6))
+@pytest.mark.security
 def test_no_address_of_version_6_inside_is_reached(address: str) -> None:
     whole = ipaddress.IPv6Address(address)
     for each in (address, address.upper(), whole.exploded, f"{address}%25lo"):

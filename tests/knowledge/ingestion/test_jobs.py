@@ -75,6 +75,7 @@ def test_the_same_again_changes_nothing_and_a_new_version_replaces(
     assert [each.topic for each in store.documents(base)] == ["", "另一主题"]
 
 
+@pytest.mark.security
 def test_ten_broken_ones_among_a_hundred_cost_ten_lines(
     store: Store, base: Base, tmp_path: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_cancelling_takes_effect_at_once(store: Store, base: Base, tmp_path: Pat
     assert store.check() == []
 
 
+@pytest.mark.security
 def test_another_takes_over_what_a_dead_worker_held(
     store: Store, base: Base, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def check(place: str, texts: dict[str, str]) -> int:
 
 
 @pytest.mark.parametrize(("kind", "kills_wanted"), [("sqlite", 20), ("postgres", 5)])
+@pytest.mark.security
 def test_kill_9_at_random_moments(
     kind: str, kills_wanted: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -106,6 +106,7 @@ def bomb(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", MAIN_PARTS)
+@pytest.mark.security
 def test_office_bombs_are_refused_by_what_they_declare(reader: Reader, name: str) -> None:
     data = bomb(name)
     assert len(data) < 200_000
@@ -124,6 +125,7 @@ OUTSIDE = b'<!DOCTYPE x [<!ENTITY a9 SYSTEM "file:///etc/passwd">]>'
 @pytest.mark.parametrize("doctype", [LAUGHS, OUTSIDE], ids=["laughs", "outside"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("name", MAIN_PARTS)
+@pytest.mark.security
 def test_office_files_that_define_entities_are_refused(
     reader: Reader, name: str, encoding: str, doctype: bytes
 ) -> None:
@@ -138,6 +140,7 @@ def test_office_files_that_define_entities_are_refused(
         reader.read(source(name, data))
 
 
+@pytest.mark.security
 def test_entities_in_pages_stay_as_they_are(reader: Reader) -> None:
     for doctype in (LAUGHS, OUTSIDE):
         page = b"<html><body><p>before &a9; after</p></body></html>"
@@ -181,6 +184,7 @@ def test_a_file_that_never_ends_is_given_up_and_the_next_one_is_read() -> None:
         assert reader.read(source("a.txt", b"after"), Limits()).blocks[0].text == "after"
 
 
+@pytest.mark.security
 def test_a_file_that_needs_too_much_memory_is_given_up_and_the_next_one_is_read() -> None:
     rows = b"".join(b"%d,%d,%d\n" % (n, n, n) for n in range(600_000))
     with Reader(Limits(memory_bytes=96 * MIB, seconds=60)) as reader:
@@ -189,6 +193,7 @@ def test_a_file_that_needs_too_much_memory_is_given_up_and_the_next_one_is_read(
         assert reader.read(source("a.txt", b"after"), Limits()).blocks[0].text == "after"
 
 
+@pytest.mark.security
 def test_a_process_that_is_killed_from_outside_costs_one_file() -> None:
     with Reader(Limits(seconds=20)) as reader:
         reader.read(source("a.txt", b"before"))
@@ -258,6 +263,7 @@ def ten_broken_files() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.security
 def test_a_thousand_files_with_ten_broken_ones_give_all_the_rest_and_ten_reasons(
     reader: Reader, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_file_is_one_source(tmp_path: Path) -> None:
         list(sources(tmp_path / "无此.txt"))
 
 
+@pytest.mark.security
 def test_a_folder_gives_its_files_sorted_without_hidden_ones_and_links_out(tmp_path: Path) -> None:
     (tmp_path / "秘密.txt").write_text("x")
     folder = tmp_path / "kb"
@@ -58,6 +59,7 @@ def test_a_folder_gives_its_files_sorted_without_hidden_ones_and_links_out(tmp_p
     ]
 
 
+@pytest.mark.security
 def test_a_neighbour_whose_name_begins_alike_is_outside(tmp_path: Path) -> None:
     (tmp_path / "kb").mkdir()
     (tmp_path / "kb2").mkdir()
@@ -131,6 +133,7 @@ def test_a_member_that_leads_out_is_refused_and_the_rest_is_read(name: str, tmp_
         )
     ).map("".join)
 )
+@pytest.mark.security
 def test_no_name_escapes_however_it_is_written(name: str) -> None:
     try:
         cleaned = clean_name(name)
@@ -149,6 +152,7 @@ NAMES = st.text(min_size=1, max_size=12).map(lambda name: name.replace("\0", "_"
 
 
 @given(st.dictionaries(NAMES, st.binary(max_size=20), max_size=5))
+@pytest.mark.security
 def test_archives_with_any_names_give_clean_ones(
     tmp_path_factory: pytest.TempPathFactory, members: dict[str, bytes]
 ) -> None:
@@ -161,6 +165,7 @@ def test_archives_with_any_names_give_clean_ones(
             source.read()
 
 
+@pytest.mark.security
 def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
     data = archive({"a.txt?../b.txt": b"x"}).replace(b"a.txt?", b"a.txt\0")
     (tmp_path / "a.zip").write_bytes(data)
@@ -174,6 +179,7 @@ def test_of_two_members_with_one_name_the_second_is_refused(tmp_path: Path) -> N
     assert second.problem
 
 
+@pytest.mark.security
 def test_links_in_archives_are_refused(tmp_path: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as target:
@@ -191,6 +197,7 @@ def test_an_archive_in_an_archive_is_opened_and_one_deeper_is_not(tmp_path: Path
     assert refused(tmp_path / "a.zip") == ["内.zip/deeper.zip"]
 
 
+@pytest.mark.security
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     path.write_bytes(archive({f"{n}.txt": bytes(5_000_000) for n in range(4)}))

@@ -83,6 +83,7 @@ def test_spans_of_any_size_cost_only_what_is_there() -> None:
     assert block.rows == (("题", "a"), ("题", "b"))
 
 
+@pytest.mark.security
 def test_deeply_nested_elements_are_refused_or_read_but_never_crash() -> None:
     for tag in ("div", "b", "ul><li", "table><tr><td", "blockquote", "span"):
         page = f"<{tag}>" * 3000 + "字"

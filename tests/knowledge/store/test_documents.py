@@ -112,6 +112,7 @@ def test_a_name_is_used_once_by_a_tenant(store: Store) -> None:
     assert [base.name for base in store.bases("t")] == ["kb"]
 
 
+@pytest.mark.security
 def test_a_tenant_reaches_nothing_of_another(store: Store) -> None:
     """Neither by names nor by ids that it got to know; what is not there looks the same."""
     theirs, mine = store.create_base("u", "kb"), store.create_base("t", "kb")
@@ -148,6 +149,7 @@ def test_a_tenant_reaches_nothing_of_another(store: Store) -> None:
     assert "kb" not in str(absent.value)
 
 
+@pytest.mark.security
 def test_a_base_whose_name_begins_alike_is_another(store: Store) -> None:
     first, second = store.create_base("t", "kb"), store.create_base("t", "kb2")
     put(store, second, "a", "客服电话")

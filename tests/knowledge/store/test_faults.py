@@ -15,6 +15,7 @@ from ..ingestion.samples import files, ingestion
 from .samples import put, texts
 
 
+@pytest.mark.security
 def test_a_locked_store_says_so_and_is_read_all_the_same(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "kb.db", patience=0.05)
     base = store.create_base("t", "kb")
@@ -29,6 +30,7 @@ def test_a_locked_store_says_so_and_is_read_all_the_same(tmp_path: Path) -> None
     assert store.check() == []
 
 
+@pytest.mark.security
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "kb.db")
     base = store.create_base("t", "kb")
@@ -102,6 +104,7 @@ def test_closed_twice_and_then_used(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["kb.db"]  # nothing is left beside it
 
 
+@pytest.mark.security
 def test_a_full_disk_stops_a_job_which_then_goes_on(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "kb.db")
     base = store.create_base("t", "kb")

@@ -47,6 +47,7 @@ def test_scores_are_those_of_sqlite(database: str, tmp_path: Path, query: str) -
     server.close()
 
 
+@pytest.mark.security
 def test_every_past_schema_is_upgraded_and_a_failed_upgrade_rolls_back(database: str) -> None:
     def fails(database: Database) -> None:
         database.rows("ALTER TABLE documents ADD COLUMN author TEXT")
@@ -95,6 +96,7 @@ def test_backup_and_restore(database: str, tmp_path: Path) -> None:
     assert {*tmp_path.iterdir()} == {copy, tmp_path / "bad"}
 
 
+@pytest.mark.security
 def test_a_server_out_of_reach_is_said_without_the_password(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as refused:
         open_store(f"postgresql://tester:s3cret@/none?host={tmp_path}")

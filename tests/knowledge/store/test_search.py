@@ -188,6 +188,7 @@ QUERIES = st.one_of(
 
 @WITHOUT_RESET
 @given(query=QUERIES)
+@pytest.mark.security
 def test_nothing_in_a_query_is_syntax(store: Store, query: str) -> None:
     base = next(iter(store.bases("t")), None) or store.create_base("t", "kb")
     if not base.documents:

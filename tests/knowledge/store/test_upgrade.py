@@ -31,6 +31,7 @@ def version_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("version", range(1, len(schema.STEPS) + 1))
+@pytest.mark.security
 def test_every_past_schema_is_upgraded_with_its_data(tmp_path: Path, version: int) -> None:
     path = tmp_path / "kb.db"
     filled(path, version)
@@ -46,6 +47,7 @@ def test_every_past_schema_is_upgraded_with_its_data(tmp_path: Path, version: in
     store.close()
 
 
+@pytest.mark.security
 def test_a_failed_upgrade_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "kb.db"
     filled(path, 1)
@@ -68,6 +70,7 @@ def test_a_failed_upgrade_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert version_of(path) == len(schema.STEPS)
 
 
+@pytest.mark.security
 def test_a_store_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "kb.db"
     SqliteStore(path, steps=(*schema.STEPS, lambda database: None)).close()
@@ -97,6 +100,7 @@ def test_two_programs_upgrade_at_once(tmp_path: Path) -> None:
     assert version_of(path) == len(schema.STEPS)
 
 
+@pytest.mark.security
 def test_a_backup_while_the_store_is_in_use(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kb.db")
     base = store.create_base("t", "kb")
@@ -128,6 +132,7 @@ def test_a_backup_while_the_store_is_in_use(tmp_path: Path) -> None:
     assert {*tmp_path.iterdir()} == {*copies, tmp_path / "kb.db"}
 
 
+@pytest.mark.security
 def test_restoring_brings_back_what_was(tmp_path: Path) -> None:
     path, copy = tmp_path / "kb.db", tmp_path / "kb.backup"
     store = open_store(path)
@@ -162,6 +167,7 @@ def test_a_backup_of_an_older_schema_is_restored_and_upgraded(tmp_path: Path) ->
     store.close()
 
 
+@pytest.mark.security
 def test_a_damaged_backup_is_refused(tmp_path: Path) -> None:
     path, copy = tmp_path / "kb.db", tmp_path / "kb.backup"
     store = open_store(path)

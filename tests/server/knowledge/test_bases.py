@@ -23,10 +23,12 @@ def test_a_name_is_taken_once(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\0b", "x" * 65, ".."])
+@pytest.mark.security
 def test_names_that_lead_somewhere_else_are_refused(client: Client, name: str) -> None:
     client.error("POST", "bases", 400, json={"name": name})
 
 
+@pytest.mark.security
 def test_bases_whose_names_begin_alike_are_apart(client: Client) -> None:
     first, second = client.base("kb"), client.base("kb2")
     client.put(second, "秘密.txt", "独角兽计划在三月启动。".encode())

@@ -39,6 +39,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.security
 def test_a_name_leads_nowhere(client: Client, name: str) -> None:
     before = set(client.knowledge.uploads.parent.rglob("*"))
     base = client.base(f"names {NAMES.index(name)}")
@@ -94,6 +95,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_comes(client: Client) -> N
     assert client.uploads() == []
 
 
+@pytest.mark.security
 def test_a_file_that_breaks_off_leaves_nothing(client: Client) -> None:
     base = client.base("broken off")
     with begun(client, f"{base}/documents/half.txt", 1_000_000) as connection:
@@ -107,6 +109,7 @@ def test_an_empty_file_is_refused(client: Client) -> None:
     assert "empty" in client.error("PUT", f"{base}/documents/a.txt", 400, content=b"")["message"]
 
 
+@pytest.mark.security
 def test_a_zip_bomb_is_one_line_of_the_report(client: Client) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -144,6 +147,7 @@ def test_members_of_archives_lead_nowhere(client: Client) -> None:
         "../../etc/passwd",
     ],
 )
+@pytest.mark.security
 def test_addresses_of_this_network_are_not_fetched(client: Client, url: str) -> None:
     name = f"web {abs(hash(url))}"
     base = client.base(name)
@@ -169,6 +173,7 @@ def test_addresses_of_this_network_are_not_fetched(client: Client, url: str) -> 
         "%",
     ],
 )
+@pytest.mark.security
 def test_nothing_in_a_query_is_syntax(client: Client, query: str) -> None:
     if not any(base["name"] == "queries" for base in client.get("bases")["data"]):
         client.put(client.base("queries"), "甲.txt", "独角兽计划在三月启动。".encode())
@@ -218,6 +223,7 @@ def test_unknown_bases_are_not_there(client: Client) -> None:
         client.error("GET", path, 404)
 
 
+@pytest.mark.security
 def test_pages_of_other_sites_are_refused(client: Client) -> None:
     headers = {"Origin": "https://evil.example"}
     for method, path in (("GET", "bases"), ("PUT", "bases/x/documents/a"), ("DELETE", "bases/x")):

@@ -38,6 +38,7 @@ def tenants(tmp_path: Path, tiny_checkpoint: Path) -> Iterator[tuple[TestClient,
             yield client, current
 
 
+@pytest.mark.security
 def test_nothing_leads_to_another_tenants_base(tenants: tuple[TestClient, list[str]]) -> None:
     client, current = tenants
     document = client.get("bases/kb/documents").json()["data"][0]["id"]
@@ -79,6 +80,7 @@ def test_nothing_leads_to_another_tenants_base(tenants: tuple[TestClient, list[s
     assert client.get("feedback").json()["data"] == []
 
 
+@pytest.mark.security
 def test_ids_of_another_tenant_open_nothing_in_a_base_of_the_same_name(
     tenants: tuple[TestClient, list[str]],
 ) -> None:
@@ -95,6 +97,7 @@ def test_ids_of_another_tenant_open_nothing_in_a_base_of_the_same_name(
     assert SECRET not in str(answered)
 
 
+@pytest.mark.security
 def test_every_route_asks_whose_a_request_is(tenants: tuple[TestClient, list[str]]) -> None:
     client, current = tenants
     asked: list[str] = []
