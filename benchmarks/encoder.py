@@ -1,7 +1,8 @@
 """What vectors add to words in finding passages: whether a base should have an encoder.
 
 The evaluation's reading sets are indexed as in `qingtan evaluate knowledge`, each text a document
-that is cut into passages. Each question is looked for by words (bm25), by the vectors of an encoder
+that is cut into passages, and beside them the answers to frequent questions, whose words often are
+not those of the question. Each question is looked for by words (bm25), by the vectors of an encoder
 alone, and by both, joined by reciprocal ranks.
 
     python benchmarks/encoder.py --model qingtan
@@ -23,19 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.chat import ChatGLM
-from qingtan.evaluation.items import choose
+from qingtan.evaluation.items import choose, read_items
 from qingtan.evaluation.knowledge.questions import Question, ReadingSet, read_sets
+from qingtan.evaluation.tasks.service import FAQ
 from qingtan.glm.catalogue import find_model
 from qingtan.glm.tokenizer import load_tokenizer
 from qingtan.knowledge.chunking import cut
+from qingtan.knowledge.documents import Block, Document
 from qingtan.knowledge.encoders import Encoder, GLMEncoder, RemoteEncoder
 from qingtan.knowledge.retrieval import Retriever, fuse
 from qingtan.knowledge.store import open_store
 from qingtan.knowledge.store.interface import Base, Filter, Found, Store, StoredChunk
 
 SHARED = Path(__file__).resolve().parents[1] / "../shared/data/eval"
-KINDS = {"reading": "texts", "law": "laws", "cards": "cards"}
-FOUND, POOL = 10, 20
+KINDS = {"reading": "texts", "law": "laws", "cards": "cards", "faq": "answers"}
+FOUND, POOL, TOGETHER = 10, 20, 32
 RESAMPLED = 2000
 
 
@@ -54,7 +57,7 @@ class Way:
 def main() -> None:
     """Read the command line and print the table."""
     options = parse_arguments()
-    sets = read_sets(options.data)
+    sets = with_answers(read_sets(options.data), options.data)
     if options.url:
         run(sets, RemoteEncoder(options.url, options.model), options)
         return
@@ -74,6 +77,17 @@ def run(sets: ReadingSet, encoder: Encoder, options: argparse.Namespace) -> None
             store.close()
 
 
+def with_answers(sets: ReadingSet, folder: Path) -> ReadingSet:
+    """Return the sets with frequent questions, each answer a document."""
+    documents, questions = dict(sets.documents), list(sets.questions)
+    for item in read_items(FAQ, folder):
+        name, text = f"{item['id']}/answer.txt", item["references"][0]
+        blocks = tuple(Block("paragraph", line) for line in text.split("\n") if line.strip())
+        documents[name] = Document(name, "", "text/plain", blocks)
+        questions.append(Question(item["id"], "faq", item["question"], (text,), name))
+    return ReadingSet(documents, tuple(questions))
+
+
 def index(store: Store, sets: ReadingSet, encoder: Encoder) -> tuple[Base, int]:
     """Put the documents with their vectors into a base."""
     tokenizer = load_tokenizer(find_model("qingtan"))
@@ -81,7 +95,9 @@ def index(store: Store, sets: ReadingSet, encoder: Encoder) -> tuple[Base, int]:
     with store.transaction():
         for document in sets.documents.values():
             chunks = cut(document, lambda text: len(tokenizer.encode(text)))
-            vectors = encoder.encode([chunk.searched for chunk in chunks])
+            texts = [chunk.searched for chunk in chunks]
+            parts = [texts[i : i + TOGETHER] for i in range(0, len(texts), TOGETHER)]
+            vectors = np.concatenate([encoder.encode(part) for part in parts])
             store.put_document(
                 base, document, document.name, chunks, vectors=vectors, encoder=encoder.name
             )

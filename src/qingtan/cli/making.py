@@ -44,7 +44,7 @@ def train(
         bool, typer.Option("--resume", help="Go on from the newest checkpoint of this run.")
     ] = False,
 ) -> None:
-    """Train a model: pretraining, fine-tuning whole or by adapter, preferences, distillation.
+    """Train a model: pretraining, fine-tuning, adapters, preferences, distillation, an encoder.
 
     Ctrl-C saves a checkpoint; the same command with --resume goes on as if nothing had happened.
     On several devices: torchrun --nproc-per-node 4 -m qingtan train RECIPE.
