@@ -62,8 +62,8 @@ _QUESTION_WORDS = re.compile(
 _KIND_BONUS = 0.2
 # A neighbour's words count half: what a sentence is about often stands in the one before.
 _NEIGHBOUR = 0.5
-# How much each of the question's numbers counts beside its words: as much as a word of letters.
-_AMOUNT_WEIGHT = 2.0
+# How much each of the question's numbers counts beside its words: as much as a pair of characters.
+_AMOUNT_WEIGHT = 1.0
 # What each passage before it costs a sentence.
 _RANK_COST = 0.05
 
@@ -74,8 +74,8 @@ class Quote:
 
     Attributes:
         passage: which, from 1.
-        score: the share of the question's words that it holds, and up to 0.2 for its kind, less
-            0.05 for each passage before its own.
+        score: the share of the question's words that it holds, as much as a word's for each of its
+            numbers, and up to 0.2 for its kind, less 0.05 for each passage before its own.
     """
 
     text: str
@@ -96,12 +96,13 @@ def quote(question: str, passages: Sequence[str], above: Sequence[str] = ()) -> 
     read = [[each for each in split_sentences(text) if each.strip()] for text in passages]
     known = [[frozenset(features(each)) for each in sentences] for sentences in read]
     wanted = _weighed(question, [each for sentences in known for each in sentences])
-    given = amounts(question)
-    total = sum(wanted.values()) + _AMOUNT_WEIGHT * len(given)
+    total = sum(wanted.values())
     if not total:
         return None
     best: Quote | None = None
     asked = _kind(question)
+    # Where a telephone or a price is asked for, they mostly stand in a name: 7天酒店.
+    given = [] if asked else [amount for amount in amounts(question) if amount.unit]
     for number, (sentences, holds) in enumerate(zip(read, known, strict=True), start=1):
         headings = frozenset(features(above[number - 1])) if above else frozenset()
         for place, sentence in enumerate(sentences):
@@ -127,7 +128,9 @@ def _held(given: Sequence[Amount], sentence: str) -> int:
     if not given:
         return 0
     own = amounts(sentence)
-    return sum(any(number.agrees(other) for other in own) for number in given)
+    return sum(
+        any(number.unit == other.unit and number.agrees(other) for other in own) for number in given
+    )
 
 
 def _only_repeats(sentence: str, question: str) -> bool:
