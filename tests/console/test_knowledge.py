@@ -14,6 +14,8 @@ if os.environ.get("QINGTAN_REQUIRE_ALL") != "1":
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Locator, Page, Route, expect
 
+from knowledge.reading.pdf_writer import Pdf
+
 OpenPage = Callable[..., Page]
 
 expect.set_options(timeout=30_000)
@@ -182,6 +184,131 @@ def test_citations_lead_to_the_paragraph(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".answered")).to_have_text("借阅期限为三十天。1")
     page.get_by_role("link", name="出处 1：图书馆管理办法").click()
     expect(page.locator(".block.chosen")).to_contain_text("三十天")
+
+
+def printed_rules() -> bytes:
+    """Three pages of rules; a black bar behind the third's shows where the file has it."""
+    pdf = Pdf(title="图书馆管理办法")
+    first, second = "为了规范图书馆的管理，制定本办法。", "每次最多借阅十册。"
+    third = "借阅期限为三十天，逾期收取滞纳金。"
+    for number, rule in enumerate((first, second, third), start=1):
+        page = pdf.page()
+        page.text(90, 90, f"第{'一二三'[number - 1]}条", 18, bold=True)
+        page.text(90, 600, rule, 16)
+        page.text(90, 700, "本页其余的文字没有什么特别之处。", 12)
+    pdf.pages[2].bar(90, 586, 90 + 16 * 17, 602)
+    return pdf.data()
+
+
+def test_a_citation_opens_the_page_of_a_pdf_file(page: Page, tmp_path: Path) -> None:
+    open_base(page, "页面")
+    upload(page, tmp_path, **{"办法.pdf": printed_rules()})
+    tab(page, "提问")
+    page.get_by_role("textbox", name="问题").fill("借阅期限是多少天？")
+    page.keyboard.press("Enter")
+    page.locator(".citation").first.click()
+    picture = page.get_by_role("img", name="第 3 页（共 3 页）")
+    expect(picture).to_be_visible()
+    expect(page.locator(".mark.chosen").last).to_be_in_viewport()
+    assert covers(page.locator(".mark.chosen"), picture, 90, 586, 90 + 16 * 17, 602)
+    assert dark_share(picture, 90, 586, 90 + 16 * 17, 602) > 0.9
+    assert dark_share(picture, 90, 620, 90 + 16 * 17, 680) < 0.1
+    # The chunk stands beside the page, and the words are one press away.
+    expect(page.locator(".chunks [aria-current=true]")).to_contain_text("三十天")
+    page.get_by_text("文字", exact=True).click()
+    expect(page.locator(".block.chosen", has_text="三十天")).to_be_in_viewport()
+
+
+def test_pages_are_turned(page: Page, tmp_path: Path) -> None:
+    open_base(page, "翻页")
+    upload(page, tmp_path, **{"办法.pdf": printed_rules()})
+    page.get_by_role("link", name="图书馆管理办法").click()
+    back, on = (page.get_by_role("button", name=name) for name in ("上一页", "下一页"))
+    number = page.get_by_role("spinbutton", name="页码")
+    expect(page.get_by_role("img", name="第 1 页")).to_be_visible()
+    expect(page.locator(".mark")).to_have_count(3)
+    expect(page.locator(".mark.chosen")).to_have_count(0)
+    expect(back).to_be_disabled()
+    on.press("Enter")
+    expect(page.get_by_role("img", name="第 2 页")).to_be_visible()
+    number.fill("3")
+    expect(page.get_by_role("img", name="第 3 页")).to_be_visible()
+    expect(on).to_be_disabled()
+    # A chunk turns to its own page, and again when it is chosen again.
+    for _ in range(2):
+        page.locator(".chunks button", has_text="十册").click()
+        expect(page.get_by_role("img", name="第 2 页")).to_be_visible()
+        expect(page.locator(".mark.chosen").first).to_be_visible()
+        back.click()
+        expect(page.get_by_role("img", name="第 1 页")).to_be_visible()
+
+
+def test_a_page_that_cannot_be_drawn_leaves_the_text(page: Page, tmp_path: Path) -> None:
+    open_base(page, "不能画")
+    upload(page, tmp_path, **{"办法.pdf": printed_rules()})
+    page.route("**/pages/2", lambda route: route.fulfill(status=400))
+    page.get_by_role("link", name="图书馆管理办法").click()
+    page.get_by_role("button", name="下一页").click()
+    expect(page.get_by_role("alert")).to_contain_text("无法显示")
+    page.get_by_role("button", name="下一页").click()
+    expect(page.get_by_role("img", name="第 3 页")).to_be_visible()
+
+
+def covers(
+    marks: Locator, picture: Locator, left: float, top: float, right: float, bottom: float
+) -> bool:
+    """Return whether a mark lies around a box, in points, of a picture of an A4 page."""
+    whole = picture.bounding_box()
+    assert whole is not None
+    x, y = whole["width"] / 595, whole["height"] / 842
+    for mark in marks.all():
+        box = mark.bounding_box()
+        assert box is not None
+        found = (
+            (box["x"] - whole["x"]) / x,
+            (box["y"] - whole["y"]) / y,
+            (box["x"] + box["width"] - whole["x"]) / x,
+            (box["y"] + box["height"] - whole["y"]) / y,
+        )
+        if found == pytest.approx((left, top, right, bottom), abs=8):
+            return True
+    return False
+
+
+def dark_share(picture: Locator, left: float, top: float, right: float, bottom: float) -> float:
+    """Return how much of a box, in points, of a picture of an A4 page is dark."""
+    found: float = picture.evaluate(
+        """(picture, [left, top, right, bottom]) => {
+            const [x, y] = [picture.naturalWidth / 595, picture.naturalHeight / 842];
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+            const pen = canvas.getContext("2d");
+            pen.drawImage(picture, 0, 0);
+            const box = [left * x, top * y, (right - left) * x, (bottom - top) * y];
+            const { data } = pen.getImageData(...box.map(Math.round));
+            const dark = data.filter((value, at) => at % 4 === 0 && value < 128).length;
+            return dark / (data.length / 4);
+        }""",
+        [left, top, right, bottom],
+    )
+    return found
+
+
+def test_a_page_fits_a_phone(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(**PHONE, color_scheme="dark")
+    page.goto(page.url + "#/knowledge")
+    page.get_by_role("button", name="新建知识库").click()
+    page.get_by_label("名称").fill("手机页面")
+    page.get_by_role("button", name="创建").click()
+    upload(page, tmp_path, **{"办法.pdf": printed_rules()})
+    find(page, "借阅期限")
+    page.locator(".passage a").first.click()
+    expect(page.locator(".mark.chosen").last).to_be_in_viewport()
+    expect(page.locator(".chunks")).to_have_count(0)
+    assert not overflows(page)
+    page.get_by_text("片段", exact=True).click()
+    page.locator(".chunks button").first.click()
+    expect(page.get_by_role("img", name="第 1 页")).to_be_visible()
 
 
 def test_the_real_model_answers_or_says_that_it_does_not_know(page: Page, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { useTexts } from "../i18n";
 import { type Block, type Chunk, getDocument, listBlocks, listChunks, originalPath } from "./api";
 import { failureText } from "./failure";
+import { PageView } from "./PageView";
+import { isCited, pageOf } from "./pages";
 import { Place } from "./Place";
 import { go, routeHash } from "./route";
 import { Table } from "./Table";
@@ -19,7 +21,9 @@ interface Props {
   compact: boolean;
 }
 
-/** A document's blocks, and beside them the chunks that were made of them. */
+type View = "page" | "content" | "chunks";
+
+/** A document's pages or its blocks, and beside them the chunks that were made of them. */
 export function DocumentView({ base, id, chunkId, compact }: Props) {
   const texts = useTexts();
   const t = texts.knowledge;
@@ -28,7 +32,9 @@ export function DocumentView({ base, id, chunkId, compact }: Props) {
     [base, id],
   );
   const { value, error } = useLoaded(load);
-  const [column, setColumn] = useState<"content" | "chunks">("content");
+  const [picked, setPicked] = useState<View>();
+  // The page that was turned to, until another passage is chosen.
+  const [turned, setTurned] = useState<{ chunk: string | undefined; page: number }>();
 
   if (error !== undefined) {
     return (
@@ -40,9 +46,21 @@ export function DocumentView({ base, id, chunkId, compact }: Props) {
   if (value === undefined) return <Spin className="loading" />;
   const [document, blocks, chunks] = value;
   const chosen = chunks.find((chunk) => chunk.id === chunkId);
+  const count = document.media_type === "application/pdf" ? (document.pages ?? 0) : 0;
+  const views: { value: View; label: string }[] =
+    count > 0
+      ? [
+          { value: "page", label: t.pageView },
+          { value: "content", label: t.textView },
+        ]
+      : [{ value: "content", label: t.content }];
+  if (compact) views.push({ value: "chunks", label: t.chunks });
+  const view = views.find((each) => each.value === picked)?.value ?? views[0]?.value;
+  const page = turned && turned.chunk === chunkId ? turned.page : pageOf(blocks, chosen);
 
   function choose(chunk: Chunk) {
-    setColumn("content");
+    if (view === "chunks") setPicked(undefined);
+    setTurned(undefined);
     go({ place: "document", base, document: id, chunk: chunk.id });
   }
 
@@ -76,21 +94,30 @@ export function DocumentView({ base, id, chunkId, compact }: Props) {
       {chunkId !== undefined && chosen === undefined && (
         <Alert type="info" showIcon title={t.missingPassage} />
       )}
-      {compact && (
+      {views.length > 1 && (
         <Segmented
-          block
-          value={column}
+          className="views"
+          block={compact}
+          value={view}
           aria-label={t.view}
-          options={[
-            { value: "content", label: t.content },
-            { value: "chunks", label: t.chunks },
-          ]}
-          onChange={setColumn}
+          options={views}
+          onChange={setPicked}
         />
       )}
       <div className="columns">
-        {(!compact || column === "content") && <Blocks blocks={blocks} chosen={chosen} />}
-        {(!compact || column === "chunks") && (
+        {view === "page" && (
+          <PageView
+            base={base}
+            id={id}
+            blocks={blocks}
+            chosen={chosen}
+            page={page}
+            count={count}
+            onTurn={(to) => setTurned({ chunk: chunkId, page: to })}
+          />
+        )}
+        {view === "content" && <Blocks blocks={blocks} chosen={chosen} />}
+        {(!compact || view === "chunks") && (
           <Chunks
             chunks={chunks}
             title={document.title}
@@ -120,11 +147,7 @@ function Blocks({ blocks, chosen }: { blocks: Block[]; chosen: Chunk | undefined
           key={block.number}
           block={block}
           newPage={block.page !== null && block.page !== blocks[index - 1]?.page}
-          chosen={
-            chosen !== undefined &&
-            chosen.first_block <= block.number &&
-            block.number <= chosen.last_block
-          }
+          chosen={isCited(block, chosen)}
         />
       ))}
     </section>

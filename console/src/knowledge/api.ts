@@ -30,6 +30,8 @@ export interface Block {
   text: string;
   level: number;
   page: number | null;
+  /** Of a PDF file, where it stands: left, top, right and bottom as shares of the page. */
+  box: [number, number, number, number] | null;
   rows: string[][];
   header_rows: number;
 }
@@ -129,6 +131,11 @@ function documentPath(base: string, id: string): string {
 
 export function originalPath(base: string, id: string): string {
   return `${documentPath(base, id)}/original`;
+}
+
+/** A picture of a PDF file's page, from 1. */
+export function pagePath(base: string, id: string, page: number): string {
+  return `${documentPath(base, id)}/pages/${page}`;
 }
 
 async function get<T>(path: string): Promise<T> {

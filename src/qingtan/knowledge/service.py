@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from qingtan.errors import UserError
+from qingtan.errors import NotFound, UserError
 from qingtan.glm.catalogue import find_model
 from qingtan.glm.tokenizer import load_tokenizer
+from qingtan.i18n import tr
 from qingtan.knowledge.chunking import cut
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document
@@ -28,7 +29,8 @@ from qingtan.knowledge.encoders import Encoder
 from qingtan.knowledge.ingestion import Ingestion, Item, Job
 from qingtan.knowledge.loading import Loading, address_item, items_of
 from qingtan.knowledge.places import check_name, make_private, places
-from qingtan.knowledge.reading import Limits, Reader
+from qingtan.knowledge.reading import Limits, Reader, Source
+from qingtan.knowledge.reading.formats import PDF
 from qingtan.knowledge.retrieval import Hit, Retriever
 from qingtan.knowledge.rewriting import Turns
 from qingtan.knowledge.store import open_store, restore
@@ -50,6 +52,8 @@ _POLL = 0.1
 _LOOKS = 20
 # Seconds after which a file that is still being sent is given up.
 _LONGEST_UPLOAD = 24 * 3600
+# Somebody waits for a page: it has less time than a whole file, in seconds of the processor.
+_LONGEST_DRAWING = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class _Parts:
     folder: Path
     store: Store
     loading: Loading
+    drawing: Reader
     ingestion: Ingestion
     retriever: Retriever
     lock: threading.Lock
@@ -98,11 +103,12 @@ class Knowledge:
         make_private(folder)
         store = open_store(address)
         loading = Loading(Reader(limits))
+        drawing = Reader(_for_drawing(limits or Limits()))
         ingestion = Ingestion(
             store, loading.read, _cutter(find_model(tokenizer)), encoder, load=loading.load
         )
         retriever = Retriever(store, encoder)
-        parts = _Parts(folder, store, loading, ingestion, retriever, threading.Lock())
+        parts = _Parts(folder, store, loading, drawing, ingestion, retriever, threading.Lock())
         return cls(parts, tenant)
 
     @classmethod
@@ -305,6 +311,31 @@ class Knowledge:
         """Return the file that a document was read from."""
         return self._parts.store.original(self.base(base), id)
 
+    def page(self, base: str, id: str, number: int, *, width: int = 1000) -> bytes:
+        """Return a page of a PDF document, from 1, as a WebP picture.
+
+        It is drawn in a process of its own, beside the one that reads.
+
+        Args:
+            width: in dots.
+
+        Raises:
+            NotFound: there is no such document or page, or the document has no such pages.
+            Unreadable: the page cannot be drawn.
+        """
+        document = self.document(base, id)
+        if document.media_type != PDF:
+            raise NotFound(
+                tr("only pages of PDF files can be drawn", "只有PDF文件的页面可以显示为图片")
+            )
+        if not 1 <= number <= (document.pages or 0):
+            raise NotFound(tr(f"has no page {number}", f"没有第{number}页"))
+        data = self.original(base, id)
+        if data is None:
+            raise NotFound(tr("the file itself was not kept", "没有保存原文件"))
+        source = Source.of_bytes(document.name, data, document.media_type)
+        return self._parts.drawing.draw(source, number, width)
+
     # Finding.
 
     def search(
@@ -350,8 +381,9 @@ class Knowledge:
         self._parts.store.backup(Path(path))
 
     def close(self) -> None:
-        """Close the store, and end the reading process."""
+        """Close the store, and end the reading processes."""
         self._parts.loading.close()
+        self._parts.drawing.close()
         self._parts.store.close()
 
     def __enter__(self) -> "Knowledge":
@@ -359,6 +391,10 @@ class Knowledge:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _for_drawing(limits: Limits) -> Limits:
+    return replace(limits, seconds=min(limits.seconds, _LONGEST_DRAWING))
 
 
 def _cutter(model: Path) -> Callable[[Document], list[Chunk]]:

@@ -26,6 +26,11 @@ class Page:
         height = self.size[1]
         self._content.append(f"0.8 w {x0} {height - y0} m {x1} {height - y1} l S")
 
+    def bar(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Fill a box with black: text shows nothing, for the font is not in the file."""
+        height = self.size[1]
+        self._content.append(f"0 g {x0} {height - y1} {x1 - x0} {y1 - y0} re f")
+
     def raw(self, operators: str) -> None:
         """Write operators as they are."""
         self._content.append(operators)

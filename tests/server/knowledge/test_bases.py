@@ -38,7 +38,7 @@ def test_bases_whose_names_begin_alike_are_apart(client: Client) -> None:
     found = client.post("search", {"bases": ["kb2"], "query": "独角兽计划"})
     assert [hit["base"] for hit in found["data"]] == ["kb2"]
     document = client.get(f"{second}/documents")["data"][0]["id"]
-    for path in ("", "/blocks", "/chunks", "/original"):
+    for path in ("", "/blocks", "/chunks", "/original", "/pages/1"):
         client.error("GET", f"{first}/documents/{document}{path}", 404)
     client.error("DELETE", f"{first}/documents/{document}", 404)
     assert len(client.get(f"{second}/documents")["data"]) == 1

@@ -60,7 +60,7 @@ IDS = ["../../knowledge.sqlite", "..%2f..%2fknowledge.sqlite", "%2e%2e", "1", "'
 def test_an_id_opens_nothing_else(client: Client, id: str) -> None:
     if not any(base["name"] == "ids" for base in client.get("bases")["data"]):
         client.put(client.base("ids"), "甲.txt", "内容。".encode())
-    for what in ("", "/blocks", "/chunks", "/original"):
+    for what in ("", "/blocks", "/chunks", "/original", "/pages/1"):
         path = f"bases/ids/documents/{quote(id, safe='')}{what}"
         # An id with a "/" is no address at all.
         assert client.http.get(path).status_code in (404, 405)

@@ -56,6 +56,7 @@ def test_nothing_leads_to_another_tenants_base(tenants: tuple[TestClient, list[s
         ("GET", f"bases/kb/documents/{document}/blocks", None),
         ("GET", f"bases/kb/documents/{document}/chunks", None),
         ("GET", f"bases/kb/documents/{document}/original", None),
+        ("GET", f"bases/kb/documents/{document}/pages/1", None),
         ("PUT", "bases/kb/documents/x.txt", None),
         ("POST", "bases/kb/addresses", {"urls": ["http://example.org/"]}),
         ("GET", "bases/kb/jobs", None),
@@ -88,7 +89,7 @@ def test_ids_of_another_tenant_open_nothing_in_a_base_of_the_same_name(
     document = client.get("bases/kb/documents").json()["data"][0]["id"]
     current[0] = "bob"
     assert client.post("bases", json={"name": "kb"}).status_code == 201
-    for path in ("", "/blocks", "/chunks", "/original"):
+    for path in ("", "/blocks", "/chunks", "/original", "/pages/1"):
         assert client.get(f"bases/kb/documents/{document}{path}").status_code == 404
     body = {"bases": ["kb"], "query": "独角兽", "documents": [document]}
     assert client.post("search", json=body).json()["data"] == []

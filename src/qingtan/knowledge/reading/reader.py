@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -65,22 +66,43 @@ class Reader:
         """
         limits = limits or self.limits
         source = source if isinstance(source, Source) else _only(source, limits)
+        return _document(self._answer(source, limits, {})["document"])
+
+    def draw(self, source: Source | str | Path, page: int, width: int) -> bytes:
+        """Return a page of a PDF file as a WebP picture.
+
+        Args:
+            page: from 1.
+            width: in dots; a page that is very tall is drawn narrower.
+
+        Raises:
+            Unreadable: it is no PDF file, has no such page, or is damaged; as of `read`.
+        """
+        source = source if isinstance(source, Source) else _only(source, self.limits)
+        answer = self._answer(source, self.limits, {"page": page, "width": width})
+        return b64decode(answer["picture"])
+
+    def _answer(self, source: Source, limits: Limits, more: dict[str, int]) -> dict[str, Any]:
+        """Return what the process says of a file; `more` is what it is to do, if not to read."""
         try:
             data = source.read(limits)
             with self._lock:
-                answer = self._ask(source, data, limits)
+                answer = self._ask(source, data, limits, more)
         except Unreadable as error:
             raise Unreadable(error.reason, source.name) from None
         if "reason" in answer:
             raise Unreadable(answer["reason"], source.name)
-        return _document(answer["document"])
+        return answer
 
-    def _ask(self, source: Source, data: bytes, limits: Limits) -> dict[str, Any]:
+    def _ask(
+        self, source: Source, data: bytes, limits: Limits, more: dict[str, int]
+    ) -> dict[str, Any]:
         asked = {
             "name": source.name,
             "media_type": source.media_type,
             "limits": dataclasses.asdict(limits),
             "language": language(),
+            **more,
         }
         process = self._running()
         assert process.stdin is not None

@@ -1,5 +1,7 @@
 """The process that reads: it takes files on its standard input and gives documents back.
 
+Or it draws a page of one, and gives the picture back.
+
 It may be killed at any moment. What it sends is JSON, so that a file that takes it over gains no
 hold on who reads the answer. A message is 8 bytes of length, big-endian, and so many bytes; a
 request is two: what is asked, and the file.
@@ -11,6 +13,7 @@ import os
 import resource
 import struct
 import sys
+from base64 import b64encode
 from math import ceil
 from typing import IO, Any
 
@@ -62,11 +65,8 @@ def _answer(asked: dict[str, Any], data: bytes, limits: Limits) -> bytes:
     os.environ["QINGTAN_LANG"] = asked["language"]
     _restrict(limits)
     try:
-        draft = Draft(asked["name"], limits, asked["media_type"])
-        media_type = media_type_of(data, draft.name, draft.media_hint)
-        parser_of(media_type)(data, draft)
-        document = dataclasses.asdict(draft.document(media_type))
-        return json.dumps({"document": document}).encode()
+        found = _drawn(asked, data) if "page" in asked else _read(asked, data, limits)
+        return json.dumps(found).encode()
     except Unreadable as error:
         return json.dumps({"reason": error.reason}).encode()
     except MemoryError:
@@ -84,6 +84,20 @@ def _answer(asked: dict[str, Any], data: bytes, limits: Limits) -> bytes:
         shown = f"{type(error).__name__}: {error}"[:300]
         reason = tr(f"is damaged: {shown}", f"文件已损坏：{shown}")
         return json.dumps({"reason": reason}).encode()
+
+
+def _read(asked: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any]:
+    draft = Draft(asked["name"], limits, asked["media_type"])
+    media_type = media_type_of(data, draft.name, draft.media_hint)
+    parser_of(media_type)(data, draft)
+    return {"document": dataclasses.asdict(draft.document(media_type))}
+
+
+def _drawn(asked: dict[str, Any], data: bytes) -> dict[str, Any]:
+    from qingtan.knowledge.reading.pdf import draw_page  # only where there is a PDF file
+
+    picture = draw_page(data, asked["page"], asked["width"])
+    return {"picture": b64encode(picture).decode()}
 
 
 def out_of_memory(limits: Limits) -> str:

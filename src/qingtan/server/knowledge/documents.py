@@ -16,11 +16,17 @@ from qingtan.server.knowledge.uploads import receive
 
 Json = dict[str, Any]
 Topic = Annotated[str, Query(max_length=200)]
+Width = Annotated[int, Query(ge=100, le=2000)]
+# A page that takes long to draw keeps others waiting for their pages alone.
+_DRAWING_THREADS = 2
+# A new version of a document has a new id, so that a page's picture never changes.
+_DRAWN = {"Cache-Control": "private, max-age=3600"}
 
 
 def document_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
     """Return the routes of one base's documents."""
     router = APIRouter(prefix="/bases/{base}")
+    drawing = Threads(_DRAWING_THREADS)
 
     @router.get("/documents")
     @threads.route()
@@ -91,6 +97,13 @@ def document_routes(knowledge: Knowledge, threads: Threads) -> APIRouter:
         if data is None:
             raise NotFound(tr("the file itself was not kept", "没有保存原文件"))
         return Response(data, media_type="application/octet-stream", headers=_saved(document.name))
+
+    @router.get("/documents/{id}/pages/{page}")
+    @drawing.route()
+    def get_page(base: str, id: str, page: int, tenant: Tenant, width: Width = 1000) -> Response:
+        """Return a page of a PDF file, from 1, as a picture of so many dots across."""
+        picture = knowledge.of(tenant).page(base, id, page, width=width)
+        return Response(picture, media_type="image/webp", headers=_DRAWN)
 
     return router
 

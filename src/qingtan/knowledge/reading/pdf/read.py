@@ -34,7 +34,7 @@ class _Page:
 
 def read_pdf(data: bytes, draft: Draft) -> None:
     """Read a PDF file."""
-    document = _open(data)
+    document = open_pdf(data)
     draft.count_pages(len(document))
     _read_metadata(document, draft)
     reader = _Reader(document, data, draft)
@@ -43,7 +43,12 @@ def read_pdf(data: bytes, draft: Draft) -> None:
     _add(pages, _outline(document), draft)
 
 
-def _open(data: bytes) -> pdfium.PdfDocument:
+def open_pdf(data: bytes) -> pdfium.PdfDocument:
+    """Return the file, opened.
+
+    Raises:
+        Unreadable: it is none, damaged, or protected.
+    """
     try:
         return pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
