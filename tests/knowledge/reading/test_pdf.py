@@ -100,6 +100,15 @@ def test_larger_lines_are_titles_by_their_size() -> None:
     assert document.title == "产品说明书"
 
 
+@pytest.mark.parametrize("title", ["about:blank", "https://example.org/a", "Untitled", "文档1"])
+def test_what_programs_write_for_want_of_a_title_is_none(title: str) -> None:
+    pdf = Pdf(title=title)
+    page = pdf.page()
+    page.text(200, 90, "产品说明书", 24)
+    write_chinese(page, 130, SENTENCE * 2)
+    assert read(pdf).title == "产品说明书"
+
+
 def test_numbered_and_bold_lines_of_the_same_size_are_titles_too() -> None:
     pdf = Pdf()
     page = pdf.page()
