@@ -17,7 +17,8 @@ _DATE = re.compile(r"((?:19|20)\d\d)\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2
 # What programs write where nobody gave a title.
 _NO_TITLE = re.compile(
     r"(?i)microsoft (word|powerpoint|excel)\b|about:|(https?|file)://|untitled|no title"
-    r"|(powerpoint )?presentation\d*$|document\d*$|无标题|(powerpoint )?演示文稿\d*$|(未命名)?文档\d*$|幻灯片 ?\d+$|slide ?\d+$"
+    r"|(powerpoint )?presentation\d*$|document\d*$|slide ?\d+$"
+    r"|无标题|(powerpoint )?演示文稿\d*$|(未命名)?文档\d*$|幻灯片 ?\d+$"
 )
 
 
