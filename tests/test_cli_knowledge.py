@@ -50,6 +50,19 @@ def test_documents_go_in_and_answers_come_out(kb: Any) -> None:
     assert "可以在订单页" in ok(kb("ask", "manual", "怎么退货？", "--written", "--threads", "1"))
 
 
+def test_vectors_are_joined_to_the_words_where_a_model_is_named(kb: Any) -> None:
+    ok(kb("create", "manual"))
+    ok(kb("add", "manual", str(DOCUMENTS), "--vectors-by", "qingtan"))
+    asked = ("search", "manual", "保修", "--json")
+    with_vectors = json.loads(ok(kb(*asked, "--vectors-by", "qingtan")))["data"]
+    by_words = json.loads(ok(kb(*asked)))["data"]
+    assert any(hit["vectors"] is not None for hit in with_vectors)
+    assert all(hit["vectors"] is None for hit in by_words)
+    refused = kb("add", "manual", str(DOCUMENTS), "--vectors-by", "nowhere")
+    assert refused.returncode == 2
+    assert "nowhere" in refused.stderr
+
+
 def test_a_learner_is_led_to_the_answer(kb: Any) -> None:
     ok(kb("create", "manual"))
     ok(kb("add", "manual", str(DOCUMENTS)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from qingtan.cli.knowledge import AsJson, BaseName, Where, opened, print_json
+from qingtan.cli.knowledge import AsJson, BaseName, VectorsBy, Where, opened, print_json
 from qingtan.cli.options import Device, say
 from qingtan.cli.talking import Dtype, EngineOption, Model, Threads, load_model, spoken
 from qingtan.i18n import tr
@@ -34,13 +34,14 @@ def search_knowledge(
     topics: Topics = None,
     since: Since = None,
     until: Until = None,
+    vectors_by: VectorsBy = None,
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """Find passages, best first, each with its place and its scores."""
     from qingtan.knowledge.shown import hit_json, list_json
 
-    with opened(where) as knowledge:
+    with opened(where, vectors_by) as knowledge:
         hits = knowledge.search(
             (base, *(also or ())), query, limit=limit, where=_filter(topics, since, until)
         )
@@ -77,6 +78,7 @@ def ask_knowledge(
     dtype: Dtype = None,
     engine: EngineOption = None,
     threads: Threads = None,
+    vectors_by: VectorsBy = None,
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,7 +88,7 @@ def ask_knowledge(
 
     restriction = _filter(topics, since, until)
     with ExitStack() as stack:
-        knowledge = stack.enter_context(opened(where))
+        knowledge = stack.enter_context(opened(where, vectors_by))
         bases = knowledge.named((base, *(also or ())))
         chat_model = None
         if written and not passages_only:
@@ -103,14 +105,14 @@ def ask_knowledge(
         _show_answer(answered)
 
 
-def teach_from_knowledge(base: BaseName, where: Where = None) -> None:
+def teach_from_knowledge(base: BaseName, vectors_by: VectorsBy = None, where: Where = None) -> None:
     """Learn from a base: say what you want to know, think, and reply; "提示" gives a hint.
 
     "答案" tells the answer, and Ctrl-D leaves.
     """
     from qingtan.apps.answering import Answerer
 
-    with opened(where) as knowledge:
+    with opened(where, vectors_by) as knowledge:
         bases = knowledge.named(base)
         answerer = Answerer(None, knowledge.retriever)
         state: Mapping[str, Any] = {}

@@ -27,6 +27,15 @@ Where = Annotated[
         "$QINGTAN_HOME/knowledge, or a folder of your own account.",
     ),
 ]
+VectorsBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        envvar="QINGTAN_VECTORS_BY",
+        help="Find by nearness of meaning, too: a model that makes vectors, or MODEL@ADDRESS of a "
+        "server's /v1/embeddings. For adding and for finding; words alone find well.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 BaseName = Annotated[str, typer.Argument(metavar="BASE", help="A base's name.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -67,6 +76,7 @@ def add_documents(
         list[str], typer.Argument(help="Files, folders, zip archives, or web addresses.")
     ],
     topic: Annotated[str, typer.Option(help="What they are about, for filters.")] = "",
+    vectors_by: VectorsBy = None,
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +88,7 @@ def add_documents(
     """
     from qingtan.knowledge.shown import job_json
 
-    with opened(where) as knowledge:
+    with opened(where, vectors_by) as knowledge:
         try:
             with _Bar(shown=not as_json) as bar:
                 job = knowledge.add(base, *sources, topic=topic, progress=bar.update)
@@ -216,11 +226,12 @@ def restore_knowledge(
 
 
 @contextmanager
-def opened(where: str | None) -> "Iterator[Knowledge]":
+def opened(where: str | None, vectors_by: str | None = None) -> "Iterator[Knowledge]":
     """Open the bases for a command."""
+    from qingtan.apps.encoding import open_encoder
     from qingtan.knowledge.service import Knowledge
 
-    with Knowledge.open(where) as knowledge:
+    with open_encoder(vectors_by) as encoder, Knowledge.open(where, encoder=encoder) as knowledge:
         yield knowledge
 
 

@@ -77,16 +77,29 @@ def serve(
             help="Where the knowledge bases lie; as of `qingtan kb`, whose default it shares.",
         ),
     ] = None,
+    vectors_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            envvar="QINGTAN_VECTORS_BY",
+            help="What makes the vectors of knowledge bases; as of `qingtan kb add`.",
+        ),
+    ] = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = False,
 ) -> None:
     """Serve the OpenAI API, the knowledge bases, and the page to talk to the model."""
+    from qingtan.apps.encoding import open_encoder
     from qingtan.knowledge.service import Knowledge
     from qingtan.server.serve import Server, address, listen, open_browser
 
     folders = _named_folders(adapters or ())
-    with listen(host, port) as server_socket, Knowledge.open(knowledge) as bases:
+    with (
+        listen(host, port) as server_socket,
+        open_encoder(vectors_by) as encoder,
+        Knowledge.open(knowledge, encoder=encoder) as bases,
+    ):
         chat_model = load_model(
             model,
             folders,
