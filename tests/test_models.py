@@ -22,7 +22,9 @@ from qingtan.provenance import UNKNOWN_LICENCE, Provenance
 FORBIDDEN = ("-NC", "-ND", UNKNOWN_LICENCE)
 MOST_BYTES = 100_000_000
 # The recipe of each model's last stage.
-RECIPES = {"qingtan": "teacher-sft.toml"}
+RECIPES = {"qingtan": "teacher-sft.toml", "qingtan-encoder": "encoder.toml"}
+ENCODERS = {"qingtan-encoder"}
+WRITERS = sorted({*built_in_models()} - ENCODERS)
 
 
 def test_the_built_in_model_says_who_it_is() -> None:
@@ -40,7 +42,7 @@ def test_sources_are_licensed_and_attributed(name: str) -> None:
         assert not any(word in source.licence for word in FORBIDDEN), source.name
 
 
-@pytest.mark.parametrize("name", built_in_models())
+@pytest.mark.parametrize("name", WRITERS)
 def test_the_cards_figures_are_those_of_the_provenance(name: str) -> None:
     folder = find_model(name)
     provenance = Provenance.read(folder)
@@ -64,7 +66,7 @@ def test_transformers_gives_the_same_logits(name: str) -> None:
         torch.testing.assert_close(ours(tokens).logits, theirs(tokens).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", built_in_models())
+@pytest.mark.parametrize("name", WRITERS)
 def test_the_evaluation_is_of_these_weights_and_in_the_cards(name: str) -> None:
     folder = find_model(name)
     results = Results.model_validate_json((folder / "evaluation.json").read_bytes())
@@ -74,6 +76,23 @@ def test_the_evaluation_is_of_these_weights_and_in_the_cards(name: str) -> None:
     )
     assert all(f"| {task.english} |" in english for task in results.tasks)
     assert all(f"| {task.chinese} |" in chinese for task in results.tasks)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_an_encoder_brings_a_question_near_to_its_passage(name: str) -> None:
+    passages = [
+        "客服电话为400-820-8820，工作时间为每天九点到二十一点。",
+        "自收到商品之日起七天内，商品完好的可以无理由退货。",
+        "滤芯每六个月更换一次，更换后请冲洗十分钟。",
+    ]
+    questions = ["客服的电话号码是多少？", "几天之内可以退货？", "滤芯多久更换一次？"]
+    with ChatGLM.from_pretrained(name) as model:
+        near = model.embed(questions) @ model.embed(passages).T
+    assert near.argmax(1).tolist() == [0, 1, 2]
+    for card in ("README.md", "README.zh-CN.md"):
+        text = (find_model(name) / card).read_text(encoding="utf-8")
+        details = Provenance.read(find_model(name)).steps[-2].details
+        assert f"{details['finding.recall_5']:.1%}" in text
 
 
 def test_all_of_them_stay_light() -> None:
