@@ -12,6 +12,13 @@ from qingtan.provenance.spdx import UNKNOWN_LICENCE, is_identified, normalise
 # Tools for working on the project, which nothing of it runs on.
 _LEFT_OUT = {"dev"}
 _CLASSIFIER = "License :: "
+# What these say of themselves is no SPDX expression. apsw lets everyone choose one of the licences that
+# the OSI approved; pypdfium2 names its own two, and brings PDFium with its parts, all permissive.
+_READ = {
+    "apsw": "MIT",
+    "pypdfium2": "BSD-3-Clause AND Apache-2.0",
+    "sqlite-vec": "MIT OR Apache-2.0",
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,11 @@ def package_licence(distribution: importlib.metadata.Distribution) -> str:
 
     `License-Expression` comes first (PEP 639), then `License`, then the classifiers; of the last
     two the first that is recognised. A text that is not recognised is kept as a `LicenseRef-…`.
+    Of a few packages, whose words are known to mean something else, it is what they mean.
     """
     metadata = distribution.metadata
+    if read := _READ.get(canonicalize_name(metadata["Name"])):
+        return read
     classifiers = [
         text.rpartition(" :: ")[2]
         for text in metadata.get_all("Classifier") or []

@@ -122,7 +122,7 @@ def test_a_card_s_section_has_headings_below_the_card_s() -> None:
     tokens = PARSER.parse(section)
     assert {t.tag for t in tokens if t.type == "heading_open"} == {"h3"}
     assert section.startswith("By `qingtan evaluate` 0.1.0, 2026-01-02, on CPU, 2 threads: these")
-    assert "temperature 0.7, top p 0.9 and repetition penalty 1.05, seed 7" in section
+    assert "temperature 0.7 and top p 0.9, seed 7" in section
     bare = render_evaluation(make_results(tasks=(), overall=(), conversations=()), "en")
     assert "###" not in bare
 
