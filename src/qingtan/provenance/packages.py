@@ -12,8 +12,8 @@ from qingtan.provenance.spdx import UNKNOWN_LICENCE, is_identified, normalise
 # Tools for working on the project, which nothing of it runs on.
 _LEFT_OUT = {"dev"}
 _CLASSIFIER = "License :: "
-# What these say of themselves is no SPDX expression. apsw lets everyone choose one of the licences that
-# the OSI approved; pypdfium2 names its own two, and brings PDFium with its parts, all permissive.
+# What these say of themselves is no SPDX expression. apsw lets everyone choose a licence that the
+# OSI approved; pypdfium2 names its own two, and brings PDFium with its parts, all permissive.
 _READ = {
     "apsw": "MIT",
     "pypdfium2": "BSD-3-Clause AND Apache-2.0",
