@@ -137,6 +137,10 @@ class Stated(importlib.metadata.Distribution):
         ),
         ({"Classifier": ["License :: OSI Approved :: BSD License"]}, "LicenseRef-BSD"),
         ({"Classifier": ["License :: OSI Approved"]}, "LicenseRef-unknown"),
+        (
+            {"Name": "SQLite_vec", "License": "MIT License, Apache License, Version 2.0"},
+            "MIT OR Apache-2.0",
+        ),
         ({}, "LicenseRef-unknown"),
     ],
 )

@@ -72,7 +72,8 @@ def package_licence(distribution: importlib.metadata.Distribution) -> str:
     Of a few packages, whose words are known to mean something else, it is what they mean.
     """
     metadata = distribution.metadata
-    if read := _READ.get(canonicalize_name(metadata["Name"])):
+    name = metadata["Name"] if "Name" in metadata else ""
+    if read := _READ.get(canonicalize_name(name)):
         return read
     classifiers = [
         text.rpartition(" :: ")[2]
