@@ -72,8 +72,7 @@ def package_licence(distribution: importlib.metadata.Distribution) -> str:
     Of a few packages, whose words are known to mean something else, it is what they mean.
     """
     metadata = distribution.metadata
-    name = metadata["Name"] if "Name" in metadata else ""
-    if read := _READ.get(canonicalize_name(name)):
+    if read := _READ.get(canonicalize_name(distribution.name or "")):
         return read
     classifiers = [
         text.rpartition(" :: ")[2]
