@@ -1,6 +1,7 @@
 """Runs that are interrupted or killed, in processes of their own, and go on as if unbroken."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from qingtan.errors import UserError
+from qingtan.files import read_json
 from qingtan.glm.checkpoint import load_model
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.trainer import train
@@ -120,3 +123,25 @@ def test_the_folders_are_in_order(runs: dict[str, Path]) -> None:
         }
         kept = sorted(path.name for path in (run / "checkpoints").iterdir())
         assert kept == ["step-00000005", "step-00000010"]
+
+
+def test_a_run_goes_on_to_another_number_of_steps(corpus: Path, tmp_path: Path) -> None:
+    changes = {"checkpoint_every": 3, "optimizer__decay_share": 0.0}  # a rate that never falls
+    train(make_recipe(tmp_path / "whole", corpus, steps=6, **changes))
+    run = tmp_path / "run"
+    train(make_recipe(run, corpus, steps=4, **changes))
+    shutil.rmtree(run / "model")
+    with pytest.raises(UserError, match="another recipe; changed: steps"):  # 3 are done
+        train(make_recipe(run, corpus, steps=2, **changes), resume=True)
+    train(make_recipe(run, corpus, steps=6, log_every=3, **changes), resume=True)
+    assert read_metrics(run, *COURSE)[-1] == read_metrics(tmp_path / "whole", *COURSE)[-1]
+    assert read_json(run / "recipe.json")["steps"] == 6
+
+
+def test_the_steps_are_kept_where_the_rate_depends_on_them(corpus: Path, tmp_path: Path) -> None:
+    optimizer = {"optimizer__schedule": "cosine", "optimizer__warmup_steps": 0}
+    changes = {"checkpoint_every": 3, **optimizer}
+    train(make_recipe(tmp_path / "run", corpus, steps=4, **changes))
+    shutil.rmtree(tmp_path / "run" / "model")
+    with pytest.raises(UserError, match="another recipe; changed: steps"):
+        train(make_recipe(tmp_path / "run", corpus, steps=6, **changes), resume=True)

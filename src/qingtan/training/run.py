@@ -22,6 +22,7 @@ import torch
 from qingtan.errors import UserError
 from qingtan.files import new_folder, read_json, write_json, write_text
 from qingtan.training.batches import Skipped
+from qingtan.training.optimizer import rate_share
 from qingtan.training.recipe import TrainRecipe
 from qingtan.training.report.write import write_report
 
@@ -33,6 +34,9 @@ SAMPLES_FILE = "samples.jsonl"
 SKIPPED_FILE = "skipped.jsonl"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "adapter"
+
+# Fields that change nothing of what is learnt: when to look, and how to compute it.
+_AROUND_THE_STEPS = {"checkpoint_every", "compile", "evaluate_every", "log_every", "tensorboard"}
 
 
 class Run:
@@ -72,21 +76,45 @@ class Run:
         """Return the checkpoint to go on from; None where the run has not come to one.
 
         Raises:
-            UserError: there is no run, it is finished, or its recipe was another one.
+            UserError: there is no run, it is finished, or its recipe was another one. Its number of
+                steps may differ as long as the rates so far are the same.
         """
         as_run = read_json(self.folder / RECIPE_FILE)
-        now = self.recipe.model_dump(mode="json")
-        if changed := sorted(name for name in now if now[name] != as_run.get(name)):
+        newest = max(self._checkpoints.glob("step-*"), default=None)
+        if changed := self._changed(as_run, int(newest.name[5:]) if newest else 0):
             raise UserError(
                 f"{self.folder}: the run was started with another recipe; changed: "
                 f"{', '.join(changed)}"
             )
         if self.result.exists():
             raise UserError(f"{self.folder}: the run is finished; its result is {self.result}")
-        return max(self._checkpoints.glob("step-*"), default=None)
+        return newest
 
-    def cut_back(self, step: int) -> None:
-        """Forget what was noted after a step."""
+    def _changed(self, as_run: dict[str, Any], done: int) -> list[str]:
+        """Return the fields whose change would have made the first `done` steps others."""
+        now = self.recipe.model_dump(mode="json")
+        names = {name for name in now if now[name] != as_run.get(name)} - _AROUND_THE_STEPS
+        return (
+            [] if names == {"steps"} and self._began_alike(as_run["steps"], done) else sorted(names)
+        )
+
+    def _began_alike(self, steps: int, done: int) -> bool:
+        """Whether the first `done` steps of a run of `steps` are those of this one."""
+        recipe = self.recipe
+        # The noise of differential privacy is of the number of steps.
+        return (
+            recipe.steps >= done
+            and not recipe.privacy
+            and all(
+                rate_share(step, steps, recipe.optimizer)
+                == rate_share(step, recipe.steps, recipe.optimizer)
+                for step in range(done)
+            )
+        )
+
+    def go_on(self, step: int) -> None:
+        """Forget what was noted after a step, and note the recipe as it is now."""
+        write_json(self.folder / RECIPE_FILE, self.recipe.model_dump(mode="json"))
         for path in (self._metrics, self._samples):
             kept = [entry for entry in read_lines(path) if entry["step"] <= step]
             if path.exists():

@@ -236,7 +236,7 @@ class Trainer:
         self.processes.wait()  # all have looked at the folder as it was
         if self.processes.is_first:
             if resume:
-                self.folder.cut_back(self.step)
+                self.folder.go_on(self.step)
             else:
                 self.folder.start(self.source.skipped)
         self.processes.wait()
