@@ -41,6 +41,14 @@ def test_a_server_and_the_model_in_process_give_the_same(served: Served) -> None
     remote.close()
 
 
+def test_more_texts_than_the_engine_takes_at_once(served: Served) -> None:
+    local = GLMEncoder(served.model.embed, "tiny")
+    many = [f"{text}{turn}" for turn in range(20) for text in TEXTS]
+    vectors = local.encode(many)
+    assert vectors.shape == (140, local.dimensions)
+    assert np.allclose(vectors[-3:], local.encode(many[-3:]), atol=1e-5)
+
+
 def test_an_unknown_model_is_named(served: Served) -> None:
     with pytest.raises(UserError, match=r"embeddings: .*other.*404 there is no model 'other'"):
         RemoteEncoder(served.url + "v1", "other").encode(TEXTS)

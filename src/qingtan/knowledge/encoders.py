@@ -19,6 +19,8 @@ from qingtan.i18n import tr
 Vectors = NDArray[np.float32]
 
 _PROBE = "清谈"
+# Texts that an engine is asked for at once: more could fill its queue.
+_TOGETHER = 32
 _TRIES = 4
 _FIRST_WAIT = 0.5  # seconds; each next one is twice as long
 _LONGEST_WAIT = 20.0
@@ -68,7 +70,11 @@ class GLMEncoder:
         """See `Encoder`."""
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
-        return _normalized(np.asarray(self._embed(texts), np.float32), self.name)
+        parts = [
+            np.asarray(self._embed(texts[i : i + _TOGETHER]), np.float32)
+            for i in range(0, len(texts), _TOGETHER)
+        ]
+        return _normalized(np.concatenate(parts), self.name)
 
 
 class RemoteEncoder:
