@@ -8,7 +8,12 @@ with each library. The text that was printed is known, so two numbers tell how r
   the heads and the page numbers that a library lets through count against it.
 - paragraphs: the share of the printed paragraphs that are one paragraph again, no more and no less.
 
-Files of --pdf are read for speed alone. All speeds are of the whole reading within one process,
+Files of --pdf are held to the text in a file of the same name that ends in .txt, whose paragraphs
+stand between empty lines; without one they are read for speed alone. Debian's manuals come as both:
+
+    apt-get download debian-reference-zh-cn maint-guide-zh-cn debmake-doc installation-guide-amd64
+
+All speeds are of the whole reading within one process,
 in processor time, the library loaded already: Qingtan's with paragraphs, titles and tables, the
 others' of text alone.
 
@@ -17,7 +22,7 @@ rapidfuzz (of the `evaluate` extra), and for each peer an interpreter that has i
 
     python -m venv peers && peers/bin/pip install pypdf pdfminer.six
     python benchmarks/documents.py --peers-python peers/bin/python
-    python benchmarks/documents.py --sides qingtan pdfminer --pdf /usr/share/doc/*/*.pdf
+    python benchmarks/documents.py --texts 0 --pdf manuals/*.pdf
 
 A peer that its interpreter has not is left out, and said so.
 """
@@ -74,7 +79,7 @@ def main() -> None:
     pythons["qingtan"] = sys.executable
     sides = [side for side in options.sides if has(side, pythons[side])]
     with tempfile.TemporaryDirectory() as name:
-        sheets = [*print_texts(options, Path(name)), *(Sheet("other", p) for p in options.pdf)]
+        sheets = [*print_texts(options, Path(name)), *map(given, options.pdf)]
         if not sheets:
             sys.exit("nothing to read: install Chromium, or name files with --pdf")
         results = {side: read_with(side, pythons[side], sheets, options.rounds) for side in sides}
@@ -87,7 +92,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=4, help="of each source")
     parser.add_argument("--characters", type=int, default=8_000, help="of a text, at most")
     parser.add_argument("--rounds", type=int, default=3, help="the fastest counts")
-    parser.add_argument("--pdf", type=Path, nargs="*", default=[], help="more files, for speed")
+    parser.add_argument("--pdf", type=Path, nargs="*", default=[], help="more files")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--peers-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("chrome"))
@@ -113,6 +118,15 @@ def print_texts(options: argparse.Namespace, folder: Path) -> Iterator[Sheet]:
                 path = folder / f"{source}-{number}-{layout[:3]}.pdf"
                 print_page(options.chromium, text, style, path)
                 yield Sheet(f"{source}, {layout}", path, tuple(text))
+
+
+def given(path: Path) -> Sheet:
+    """Return a file that is there, with its text where that is known."""
+    text = path.with_suffix(".txt")
+    if not text.exists():
+        return Sheet("other", path)
+    blocks = re.split(r"\n\s*\n", text.read_text(encoding="utf-8"))
+    return Sheet(path.stem, path, tuple(each for each in blocks if squeezed(each)))
 
 
 def draw(path: Path, options: argparse.Namespace) -> Iterator[list[str]]:
@@ -194,8 +208,8 @@ def score(sheets: list[Sheet], found: list[Result], places: list[int]) -> tuple[
 
 
 def squeezed(text: str) -> str:
-    """Return a text without spaces and hyphens: both may be the printer's."""
-    return re.sub(r"[\s\u00ad\u2010-]+", "", text)
+    """Return a text without spaces, hyphens and the sign of a list: they may be the printer's."""
+    return re.sub(r"[\s\u00ad\u2010-]+|^\s*[*•]", "", text)
 
 
 if __name__ == "__main__":
