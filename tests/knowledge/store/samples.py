@@ -1,8 +1,13 @@
 """Documents to put into stores."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document, Faq
+from qingtan.knowledge.store import schema
 from qingtan.knowledge.store.interface import Base, Found, Store, StoredDocument
+from qingtan.knowledge.store.sql_store import SqlStore
 
 
 def document(name: str, *texts: str, date: str | None = None) -> Document:
@@ -22,6 +27,17 @@ def put(
     chunks = [Chunk("text", text) for text in texts]
     digest = digest or repr(texts)
     return store.put_document(base, document(name, *texts, date=date), digest, chunks, topic=topic)
+
+
+@contextmanager
+def of_version(store: SqlStore, version: int) -> Iterator[None]:
+    """Let this program fill a store of an earlier schema, which lacks columns that it writes."""
+    later = version < schema.STEPS.index(schema.revisions) + 1
+    if later:
+        schema.revisions(store.database)
+    yield
+    if later:
+        store.database.rows("ALTER TABLE bases DROP COLUMN revision")
 
 
 def texts(found: list[Found]) -> list[str]:

@@ -11,7 +11,7 @@ from qingtan.knowledge.store.database import Database
 from qingtan.knowledge.store.interface import Store
 from qingtan.knowledge.store.postgres_store import PostgresStore
 
-from .samples import put, texts
+from .samples import of_version, put, texts
 
 LINES = [
     "退货政策：七天内可以退货，退货运费由买家承担",
@@ -55,7 +55,8 @@ def test_every_past_schema_is_upgraded_and_a_failed_upgrade_rolls_back(database:
         raise RuntimeError("half-way")
 
     store = PostgresStore(database, steps=schema.STEPS[:1])
-    put(store, store.create_base("t", "kb"), "a", "客服电话")
+    with of_version(store, 1):
+        put(store, store.create_base("t", "kb"), "a", "客服电话")
     store.close()
     with pytest.raises(RuntimeError, match="half-way"):
         PostgresStore(database, steps=(*schema.STEPS, fails))

@@ -12,14 +12,15 @@ from qingtan.knowledge.store.database import Database
 from qingtan.knowledge.store.job_records import Item
 from qingtan.knowledge.store.sqlite_store import SqliteStore
 
-from .samples import put, texts
+from .samples import of_version, put, texts
 
 
 def filled(path: Path, version: int) -> None:
     """Make a store as the program of that version did."""
     store = SqliteStore(path, steps=schema.STEPS[:version])
-    base = store.create_base("t", "kb", words=["云杉纱"])
-    put(store, base, "a", "客服电话", "云杉纱的价格", topic="售后")
+    with of_version(store, version):
+        base = store.create_base("t", "kb", words=["云杉纱"])
+        put(store, base, "a", "客服电话", "云杉纱的价格", topic="售后")
     store.close()
 
 
@@ -61,7 +62,8 @@ def test_a_failed_upgrade_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         SqliteStore(path, steps=(*schema.STEPS, fails))
     assert version_of(path) == 1
     store = SqliteStore(path, steps=schema.STEPS[:1])
-    assert texts(store.search_words([store.base("t", "kb")], "客服", 9)) == ["客服电话"]
+    with of_version(store, 1):
+        assert texts(store.search_words([store.base("t", "kb")], "客服", 9)) == ["客服电话"]
     columns = [row[1] for row in store.database.rows("PRAGMA table_info(documents)")]
     assert "author" not in columns
     assert store.check() == []
@@ -130,6 +132,24 @@ def test_a_backup_while_the_store_is_in_use(tmp_path: Path) -> None:
         opened.close()
     store.close()
     assert {*tmp_path.iterdir()} == {*copies, tmp_path / "kb.db"}
+
+
+@pytest.mark.security
+def test_an_old_backup_is_restored_while_the_store_is_in_use(tmp_path: Path) -> None:
+    path, old, copy = tmp_path / "kb.db", tmp_path / "old.db", tmp_path / "kb.backup"
+    filled(old, 1)
+    older = SqliteStore(old, steps=schema.STEPS[:1])
+    older.backup(copy)
+    older.close()
+    assert version_of(copy) == 1
+    store = open_store(path)
+    put(store, store.create_base("t", "kb"), "a", "新政策")
+    restore(copy, path, replace=True)
+    base = store.base("t", "kb")
+    assert texts(store.search_words([base], "客服 政策", 9)) == ["客服电话"]
+    put(store, base, "b", "另一份政策")
+    assert store.check() == []
+    store.close()
 
 
 @pytest.mark.security

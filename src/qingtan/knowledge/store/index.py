@@ -1,7 +1,7 @@
 """What the store asks of an index: passages by their words, and by their vectors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,12 @@ from qingtan.knowledge.store.interface import Filter
 from qingtan.knowledge.store.records import clean
 from qingtan.knowledge.words import Terms
 
+if TYPE_CHECKING:
+    from qingtan.knowledge.store.postings import Postings
+
+# Scores cost FTS5 1 or 2 µs for each chunk that holds any of the words. Where there are more, the
+# commonest words are left out: they say least.
+MOST_SCORED = 20_000
 # The number of a chunk, and its score; a higher one is better.
 Scored = tuple[int, float]
 
@@ -51,6 +57,17 @@ class Index(Protocol):
         self, base: int, vector: NDArray[np.float32], limit: int, where: Filter
     ) -> list[Scored]:
         """Return the nearest by cosine, best first."""
+
+    def postings(self, base: int, most: int, stopped: Callable[[], bool]) -> "Postings | None":
+        """Return all words in memory, within a snapshot of the database.
+
+        Args:
+            most: bytes that it may take, about.
+            stopped: asked from time to time.
+
+        Returns:
+            None where it would take more, or was stopped.
+        """
 
     def check(self, base: int, vectors: bool) -> list[str]:
         """Return what is damaged, or does not fit the table of chunks."""

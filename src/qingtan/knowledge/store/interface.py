@@ -32,6 +32,7 @@ class Base:
         words: the trade's own words, which segmentation keeps whole.
         encoder: what made its vectors, by name; empty where it has none.
         dimensions: of its vectors; 0 where it has none.
+        revision: another one after each change of its passages or its own words.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Base:
     created: str = ""
     documents: int = 0
     chunks: int = 0
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,13 @@ class Store(Protocol):
         where: Filter = EVERYTHING,
     ) -> list[Found]:
         """Return the chunks that are nearest to a vector of length 1, best first, by cosine."""
+
+    def warm(self, base: Base) -> None:
+        """Take a base's words into memory now, rather than after the first searches.
+
+        Searches are faster then, until the base changes and for a moment after. Nothing is done
+        where it is too large.
+        """
 
     def check(self) -> list[str]:
         """Return what is damaged, for people; nothing where the store is whole."""

@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,13 @@ class PostgresDatabase:
             # Not a text that anybody gave: values are never part of it.
             cursor = self.connection.execute(_own(sql), values)
             return cursor.fetchall() if cursor.description else []
+
+    def streamed(self, sql: str, count: int) -> Generator[Row]:
+        """Give the rows of one statement within a transaction, so many at once."""
+        with self._reported(), self.connection.cursor("streamed", binary=True) as cursor:
+            cursor.itersize = count
+            cursor.execute(_own(sql))
+            yield from cursor
 
     def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each row of values."""

@@ -8,7 +8,7 @@ up to n, times 0.1 / (π² / 6); that sum is nearly π² / 6 - 1 / (n + ½).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from qingtan.i18n import tr
 from qingtan.knowledge.store.index import Scored, condition, rarest
 from qingtan.knowledge.store.interface import Filter
 from qingtan.knowledge.store.postgres_database import PostgresDatabase
+from qingtan.knowledge.store.postgres_postings import read_postings
+from qingtan.knowledge.store.postings import Postings
 from qingtan.knowledge.words import Terms
 
 _K1, _B = 1.2, 0.75
@@ -168,6 +170,10 @@ class PostgresIndex:
             (self._vector(vector), *filtered, limit),
         )
         return [(number, float(value)) for number, value in rows]
+
+    def postings(self, base: int, most: int, stopped: Callable[[], bool]) -> Postings | None:
+        """See `Index.postings`."""
+        return read_postings(self._database, f"words_{base:d}", _MOST_PLACES, most, stopped)
 
     def check(self, base: int, vectors: bool) -> list[str]:
         """See `Index.check`."""

@@ -127,6 +127,7 @@ def restore(backup: Path, address: str, replace: bool = False) -> None:
         address,
         ["pg_restore", "--single-transaction", "--no-owner", *clean, "--dbname=", str(backup)],
     )
+    PostgresStore(address).close()  # an old backup is upgraded, for whoever has the store open
 
 
 def _run(address: str, command: list[str], quiet: bool = False) -> None:

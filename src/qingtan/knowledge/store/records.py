@@ -1,6 +1,7 @@
 """Between what is stored and what is handed out: JSON for what is never searched by."""
 
 import json
+import secrets
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -17,7 +18,9 @@ DOCUMENT = (
     "documents.topic, documents.date, documents.pages, documents.chunks, documents.added, "
     "documents.warnings, documents.facts"
 )
-BASE = "number, tenant, name, about, words, encoder, dimensions, created, documents, chunks"
+BASE = (
+    "number, tenant, name, about, words, encoder, dimensions, created, documents, chunks, revision"
+)
 
 
 def now() -> str:
@@ -28,6 +31,15 @@ def now() -> str:
 def clean(text: str) -> str:
     """Return a text that any database can hold: no NUL, no half of a surrogate pair."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def new_revision() -> str:
+    """Return a base's next revision.
+
+    It is no counter: after a backup is restored, a counter would come to numbers again that stood
+    for something else.
+    """
+    return secrets.token_urlsafe(12)
 
 
 def dumped(value: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from qingtan.errors import UserError
 from qingtan.i18n import tr
 from qingtan.knowledge.store.database import Database
+from qingtan.knowledge.store.records import new_revision
 
 Step = Callable[[Database], None]
 
@@ -121,7 +122,14 @@ def feedback(database: Database) -> None:
     run(database, _FEEDBACK)
 
 
-STEPS: tuple[Step, ...] = (documents, jobs, feedback)
+def revisions(database: Database) -> None:
+    """Version 4: what changes with all that a base holds, and with its own words."""
+    run(database, "ALTER TABLE bases ADD COLUMN revision {text_type} NOT NULL DEFAULT ''")
+    for (number,) in database.rows("SELECT number FROM bases"):
+        database.rows("UPDATE bases SET revision = ? WHERE number = ?", (new_revision(), number))
+
+
+STEPS: tuple[Step, ...] = (documents, jobs, feedback, revisions)
 
 
 def run(database: Database, script: str) -> None:

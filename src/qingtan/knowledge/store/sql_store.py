@@ -10,9 +10,11 @@ from qingtan.errors import NotFound, UserError
 from qingtan.i18n import tr
 from qingtan.knowledge.chunks import Chunk
 from qingtan.knowledge.documents import Block, Document
+from qingtan.knowledge.store.bases import count, current, no_base
+from qingtan.knowledge.store.checking import damage
 from qingtan.knowledge.store.database import Database
 from qingtan.knowledge.store.feedback import FeedbackTable
-from qingtan.knowledge.store.index import Index, Scored
+from qingtan.knowledge.store.index import Index
 from qingtan.knowledge.store.interface import (
     EVERYTHING,
     Base,
@@ -30,9 +32,12 @@ from qingtan.knowledge.store.records import (
     document_of,
     load_blocks,
     load_chunk,
+    new_revision,
     now,
     stored_chunk_of,
 )
+from qingtan.knowledge.store.searching import CHUNK, Searching
+from qingtan.knowledge.store.snapshots import Snapshots
 from qingtan.knowledge.store.writing import (
     check_vectors,
     dump_words,
@@ -43,11 +48,6 @@ from qingtan.knowledge.words import segmenter
 
 _AT_ONCE = 500  # chunks that are held in memory while a base is indexed anew
 _LONGEST_NAME = 200
-_CHUNK = (
-    f"SELECT chunks.number, chunks.id, bases.name, chunks.chunk, {DOCUMENT} FROM chunks "
-    "JOIN documents ON documents.number = chunks.document "
-    "JOIN bases ON bases.number = documents.base "
-)
 
 
 class SqlStore:
@@ -56,6 +56,8 @@ class SqlStore:
     def __init__(self, database: Database, index: Index) -> None:
         self.database = database
         self._index = index
+        self._snapshots = Snapshots(database, index)
+        self._searching = Searching(database, index, self._snapshots)
         self.jobs = Jobs(database)
         self.feedback = FeedbackTable(database)
 
@@ -75,9 +77,10 @@ class SqlStore:
             )
         with self.transaction():
             made = self.database.rows(
-                "INSERT INTO bases (tenant, name, about, words, created) VALUES (?, ?, ?, ?, ?) "
+                "INSERT INTO bases (tenant, name, about, words, created, revision) "
+                "VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (tenant, name) DO NOTHING RETURNING number",
-                (tenant, name, clean(about), dump_words(words), now()),
+                (tenant, name, clean(about), dump_words(words), now(), new_revision()),
             )
             if not made:
                 raise UserError(
@@ -99,7 +102,7 @@ class SqlStore:
             f"SELECT {BASE} FROM bases WHERE tenant = ? AND name = ?", (clean(tenant), clean(name))
         )
         if not rows:
-            raise _no_base(name)
+            raise no_base(name)
         return base_of(rows[0])
 
     def remove_base(self, base: Base) -> None:
@@ -108,13 +111,15 @@ class SqlStore:
             self._current(base, hold=True)
             self._index.drop(base.id)
             self.database.rows("DELETE FROM bases WHERE number = ?", (base.id,))
+        self._snapshots.forget(base.id)
 
     def set_words(self, base: Base, words: Sequence[str]) -> Base:
         """See `Store.set_words`."""
         with self.transaction():
             self._current(base, hold=True)
             self.database.rows(
-                "UPDATE bases SET words = ? WHERE number = ?", (dump_words(words), base.id)
+                "UPDATE bases SET words = ?, revision = ? WHERE number = ?",
+                (dump_words(words), new_revision(), base.id),
             )
             self._index.clear_words(base.id)
             changed = self._current(base)
@@ -136,22 +141,8 @@ class SqlStore:
             last = numbers[-1]
 
     def _current(self, base: Base, hold: bool = False) -> Base:
-        """Return a base as it is now.
-
-        Args:
-            hold: let nobody else change it, or what is in it, before the transaction ends.
-
-        Raises:
-            NotFound: it was removed, or is not this tenant's.
-        """
-        rows = self.database.rows(
-            f"SELECT {BASE} FROM bases WHERE number = ? AND tenant = ?"
-            + (self.database.hold if hold else ""),
-            (base.id, base.tenant),
-        )
-        if not rows:
-            raise _no_base(base.name)
-        return base_of(rows[0])
+        """See `bases.current`."""
+        return current(self.database, base, hold)
 
     # Documents.
 
@@ -182,7 +173,7 @@ class SqlStore:
                 self.database, base, document, digest, topic, len(chunks), original
             )
             numbers = insert_chunks(self.database, number, chunks, topic)
-            self._count(base, 1, len(chunks))
+            count(self.database, base, 1, len(chunks))
             self._index.add(base.id, numbers, terms)
             if vectors is not None and len(chunks):
                 self._insert_vectors(base, numbers, vectors, encoder)
@@ -224,14 +215,7 @@ class SqlStore:
         for number, chunks in rows:
             self._index.remove(base.id, number, vectors=bool(base.encoder))
             self.database.rows("DELETE FROM documents WHERE number = ?", (number,))
-            self._count(base, -1, -chunks)
-
-    def _count(self, base: Base, documents: int, chunks: int) -> None:
-        """Keep what a base holds: each search asks, and counting would take longer than it."""
-        self.database.rows(
-            "UPDATE bases SET documents = documents + ?, chunks = chunks + ? WHERE number = ?",
-            (documents, chunks, base.id),
-        )
+            count(self.database, base, -1, -chunks)
 
     def documents(self, base: Base) -> list[StoredDocument]:
         """See `Store.documents`."""
@@ -298,7 +282,7 @@ class SqlStore:
         with self.database.snapshot():
             self.document(base, document)
             rows = self.database.rows(
-                f"{_CHUNK} WHERE documents.base = ? AND documents.id = ? ORDER BY chunks.number",
+                f"{CHUNK} WHERE documents.base = ? AND documents.id = ? ORDER BY chunks.number",
                 (base.id, clean(document)),
             )
         return [stored_chunk_of(row[1:]) for row in rows]
@@ -308,7 +292,7 @@ class SqlStore:
         with self.database.snapshot():
             self._current(base)
             rows = self.database.rows(
-                f"{_CHUNK} WHERE documents.base = ? AND chunks.id = ?", (base.id, clean(id))
+                f"{CHUNK} WHERE documents.base = ? AND chunks.id = ?", (base.id, clean(id))
             )
         if not rows:
             raise NotFound(tr(f"{id[:40]}: no such passage", f"{id[:40]}：没有这个片段"))
@@ -318,13 +302,7 @@ class SqlStore:
         self, bases: Sequence[Base], query: str, limit: int, where: Filter = EVERYTHING
     ) -> list[Found]:
         """See `Store.search_words`."""
-        found: list[Scored] = []
-        with self.database.snapshot():
-            for base in map(self._current, bases):
-                terms = segmenter(base.words).terms(query)
-                if terms and limit > 0:
-                    found += self._index.search_words(base.id, terms, limit, where, base.chunks)
-            return self._found(found, limit)
+        return self._searching.words(bases, query, limit, where)
 
     def search_vectors(
         self,
@@ -334,58 +312,17 @@ class SqlStore:
         where: Filter = EVERYTHING,
     ) -> list[Found]:
         """See `Store.search_vectors`."""
-        found: list[Scored] = []
-        with self.database.snapshot():
-            for base in map(self._current, bases):
-                if not base.encoder or limit < 1:
-                    continue
-                if vector.shape != (base.dimensions,):
-                    raise UserError(
-                        tr(
-                            f"{base.name}: its vectors have {base.dimensions} dimensions, "
-                            f"the question's {vector.shape}; use its encoder, {base.encoder}",
-                            f"{base.name}：向量为{base.dimensions}维，问题向量为{vector.shape}，"
-                            f"请使用编码器{base.encoder}",
-                        )
-                    )
-                found += self._index.search_vectors(base.id, vector, limit, where)
-            return self._found(found, limit)
+        return self._searching.vectors(bases, vector, limit, where)
 
-    def _found(self, scored: Sequence[Scored], limit: int) -> list[Found]:
-        best = sorted(scored, key=lambda each: (-each[1], each[0]))[:limit]
-        if not best:
-            return []
-        marks = ", ".join("?" * len(best))
-        rows = self.database.rows(
-            f"{_CHUNK} WHERE chunks.number IN ({marks})", [number for number, _ in best]
-        )
-        chunks = {row[0]: stored_chunk_of(row[1:]) for row in rows}
-        return [Found(chunks[number], score) for number, score in best if number in chunks]
+    def warm(self, base: Base) -> None:
+        """See `Store.warm`."""
+        self._snapshots.take(self._current(base).id)
 
     # All of it.
 
     def check(self) -> list[str]:
         """See `Store.check`."""
-        with self.database.snapshot():
-            wrong = [
-                tr(f"{name}: {there} of {chunks} chunks", f"{name}：片段{there}/{chunks}")
-                for name, chunks, there in self.database.rows(
-                    "SELECT name, chunks, there FROM (SELECT documents.name, documents.chunks, "
-                    "(SELECT count(*) FROM chunks WHERE document = documents.number) AS there "
-                    "FROM documents) AS counted WHERE chunks <> there"
-                )
-            ]
-            wrong += [
-                tr(f"{name}: {there} of {documents} documents", f"{name}：文档{there}/{documents}")
-                for name, documents, there in self.database.rows(
-                    "SELECT name, documents, there FROM (SELECT name, documents, (SELECT count(*) "
-                    "FROM documents WHERE base = bases.number) AS there FROM bases) AS counted "
-                    "WHERE documents <> there"
-                )
-            ]
-            for number, encoder in self.database.rows("SELECT number, encoder FROM bases"):
-                wrong += self._index.check(number, bool(encoder))
-        return wrong
+        return damage(self.database, self._index)
 
     def transaction(self) -> AbstractContextManager[None]:
         """See `Store.transaction`."""
@@ -393,11 +330,9 @@ class SqlStore:
 
     def close(self) -> None:
         """See `Store.close`."""
+        self._snapshots.close()
+        self._searching.close()
         self.database.close()
-
-
-def _no_base(name: str) -> NotFound:
-    return NotFound(tr(f"{name}: no such knowledge base", f"{name}：没有这个知识库"))
 
 
 def _no_document(id: str) -> NotFound:

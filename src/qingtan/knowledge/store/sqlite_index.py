@@ -5,23 +5,22 @@ own tokenizer has only to part at spaces, and nothing in a text or query can be 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.i18n import tr
-from qingtan.knowledge.store.index import Scored, condition, rarest
+from qingtan.knowledge.store.index import MOST_SCORED, Scored, condition, rarest
 from qingtan.knowledge.store.interface import Filter
+from qingtan.knowledge.store.postings import Postings
 from qingtan.knowledge.store.sqlite_database import SqliteDatabase
+from qingtan.knowledge.store.sqlite_postings import read_postings
 from qingtan.knowledge.words import Terms
 
 # All but spaces and control characters belong to words. Quotes are doubled twice: once for the
 # list, once for the option.
 _TOKENIZE = "\"ascii tokenchars '!\"\"#$%&''''()*+,-./:;<=>?@[\\]^_`{|}~'\""
-# Scores cost 1 or 2 µs for each chunk that holds any of the words. Where there are more, the
-# commonest words are left out: they say least.
-_MOST_SCORED = 20_000
 _MOST_NEIGHBOURS = 4096  # sqlite-vec's own limit
 
 
@@ -86,14 +85,14 @@ class SqliteIndex:
         """See `Index.search_words`."""
         sought = [_quoted(word) for word in terms.words]
         sought += [_quoted(" ".join(phrase)) for phrase in terms.phrases]
-        if chunks > _MOST_SCORED:
-            sought = rarest({term: self._count(base, term) for term in sought}, _MOST_SCORED)
+        if chunks > MOST_SCORED:
+            sought = rarest({term: self._count(base, term) for term in sought}, MOST_SCORED)
         table, match = f"words_{base:d}", " OR ".join(sought)
         only, values = condition(where)
         if not only:
             found = (
                 f"SELECT rowid AS number, bm25({table}) AS score FROM {table} "
-                f"WHERE {table} MATCH ? ORDER BY rowid DESC LIMIT {2 * _MOST_SCORED}"
+                f"WHERE {table} MATCH ? ORDER BY rowid DESC LIMIT {2 * MOST_SCORED}"
             )
         else:
             found = (
@@ -113,7 +112,7 @@ class SqliteIndex:
         table = f"words_{base:d}"
         ((count,),) = self._database.rows(
             f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?)",
-            (term, _MOST_SCORED + 1),
+            (term, MOST_SCORED + 1),
         )
         return int(count)
 
@@ -142,6 +141,10 @@ class SqliteIndex:
             ),
         )
         return [(number, score) for number, score in nearest]
+
+    def postings(self, base: int, most: int, stopped: Callable[[], bool]) -> Postings | None:
+        """See `Index.postings`."""
+        return read_postings(self._database, f"words_{base:d}", most, stopped)
 
     def check(self, base: int, vectors: bool) -> list[str]:
         """See `Index.check`."""

@@ -118,6 +118,7 @@ def restore(backup: str | Path, path: str | Path, replace: bool = False) -> None
             _restore_from(source, path)
         finally:
             source.close(True)
+    SqliteStore(path).close()  # an old backup is upgraded, for whoever has the store open
 
 
 def _restore_from(source: apsw.Connection, path: Path) -> None:

@@ -1,0 +1,134 @@
+"""A base's words in memory, as they were at one moment: which chunks hold each, and how often.
+
+Scores are those of FTS5, operation by operation (bm25 with k1 = 1.2 and b = 0.75, and 1e-6 as the
+least idf), so that nobody can see which of both answered. Pairs of characters that stand side by
+side are kept like words: they are the phrases that queries look for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qingtan.knowledge.store.index import MOST_SCORED, Scored, rarest
+from qingtan.knowledge.words import Terms
+
+_K1, _B = 1.2, 0.75
+_LEAST_IDF = 1e-6
+# A pair of characters is one number: the first one's in the table of them, and the second's.
+PAIR_BITS = 21
+_ENTRY = 150  # bytes of a dictionary's entry for a word, its key with it
+# Where fewer than one chunk in so many holds any of the words, only these are added up.
+_SPARSE = 16
+
+
+class Postings:
+    """See the module; nothing is changed once it is made. Rows are those of words, then of pairs.
+
+    Args:
+        numbers: (chunks,) int64, ascending.
+        lengths: (chunks,) int64, in words and characters, as FTS5 counts them.
+        words: the row of each word of two characters or more.
+        characters: a number for each character that stands in a pair.
+        pairs: (pairs,) int64, ascending; the row of one is its place here after all words.
+        bounds: (rows + 1,) int64, where in `places` each row begins.
+        places: (chunks of all rows,) int32, places in `numbers`, ascending in each row.
+        times: like `places`, unsigned; how often each chunk holds it.
+    """
+
+    def __init__(
+        self,
+        numbers: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        words: Mapping[str, int],
+        characters: Mapping[str, int],
+        pairs: NDArray[np.int64],
+        bounds: NDArray[np.int64],
+        places: NDArray[np.int32],
+        times: NDArray[np.unsignedinteger],
+    ) -> None:
+        mean = lengths.sum() / max(len(lengths), 1)
+        self._norms = _K1 * (1 - _B + _B * lengths / mean)
+        self._numbers = numbers
+        self._words, self._characters, self._pairs = words, characters, pairs
+        self._bounds, self._places, self._times = bounds, places, times
+
+    @property
+    def size(self) -> int:
+        """How much memory it takes, in bytes."""
+        arrays = (self._norms, self._numbers, self._pairs, self._bounds, self._places, self._times)
+        named = len(self._words) + len(self._characters)
+        return sum(each.nbytes for each in arrays) + _ENTRY * named
+
+    def search(self, terms: Terms, limit: int) -> list[Scored] | None:
+        """Return the best by bm25, best first; None where this cannot tell.
+
+        It cannot for single characters, and for what FTS5 would part in two.
+        """
+        plain = all(len(word) > 1 and word.isprintable() for word in terms.words)
+        if not plain or not all(len(phrase) == 2 for phrase in terms.phrases):
+            return None
+        found = {word: self._words.get(word) for word in terms.words}
+        found |= {" ".join(phrase): self._pair(phrase) for phrase in terms.phrases}
+        rows = {term: row for term, row in found.items() if row is not None}
+        if len(self._numbers) > MOST_SCORED:
+            counts = {term: min(self._count(row), MOST_SCORED + 1) for term, row in rows.items()}
+            rows = {term: rows[term] for term in rarest(counts, MOST_SCORED)}
+        return self._best([*rows.values()], limit) if rows else []
+
+    def _pair(self, phrase: str) -> int | None:
+        """Return the row of two characters that stand side by side."""
+        first, second = (self._characters.get(each) for each in phrase)
+        if first is None or second is None:
+            return None
+        code = first << PAIR_BITS | second
+        place = int(self._pairs.searchsorted(code))
+        there = place < len(self._pairs) and self._pairs[place] == code
+        return len(self._words) + place if there else None
+
+    def _count(self, row: int) -> int:
+        return int(self._bounds[row + 1] - self._bounds[row])
+
+    def _best(self, rows: Sequence[int], limit: int) -> list[Scored]:
+        held = [self._newest(row) for row in rows]
+        places = np.concatenate([self._places[each] for each in held])
+        times = np.concatenate([self._times[each] for each in held])
+        idf = np.repeat([self._idf(row) for row in rows], [each.stop - each.start for each in held])
+        weights = idf * (times * (_K1 + 1) / (times + self._norms[places]))
+        found, scores = self._added_up(places, weights)
+        best = _first(scores, limit)
+        return [*zip(self._numbers[found[best]].tolist(), scores[best].tolist(), strict=True)]
+
+    def _added_up(
+        self, places: NDArray[np.int32], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Return each place that occurs, ascending, and the sum of its weights, added in order."""
+        if len(places) * _SPARSE < len(self._numbers):
+            found, slots = np.unique(places, return_inverse=True)
+            return found, _sums(slots, weights)
+        sums = _sums(places, weights)
+        there = np.flatnonzero(sums > 0)
+        return there, sums[there]
+
+    def _newest(self, row: int) -> slice:
+        """Return where a row is; of a word that very many chunks hold, the newest are scored."""
+        first, last = int(self._bounds[row]), int(self._bounds[row + 1])
+        return slice(max(first, last - 2 * MOST_SCORED), last)
+
+    def _idf(self, row: int) -> float:
+        count = self._count(row)
+        idf = math.log((len(self._numbers) - count + 0.5) / (count + 0.5))
+        return idf if idf > 0 else _LEAST_IDF
+
+
+def _sums(slots: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.bincount(slots, weights).astype(np.float64, copy=False)  # for mypy; they are
+
+
+def _first(scores: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
+    """Return where the highest scores are, highest first; of equal ones the first."""
+    least = np.partition(scores, -limit)[-limit] if limit < len(scores) else 0.0
+    best = np.flatnonzero(scores >= least)
+    return best[np.argsort(-scores[best], kind="stable")[:limit]]
