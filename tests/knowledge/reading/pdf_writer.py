@@ -46,6 +46,8 @@ class Pdf:
         self._outline: list[tuple[str, int]] = []
         self.shown: dict[str, str] = {}
         """What the font says a character is, where that is another."""
+        self.sizes_above = False
+        """Whether pages have their size from the node above them, which has the first one's."""
 
     def page(self, size: tuple[float, float] = A4, rotate: int = 0, picture: bool = False) -> Page:
         """Begin a page."""
@@ -65,7 +67,8 @@ class Pdf:
         kids = " ".join(f"{first_page + 2 * n} 0 R" for n in range(count))
         first_mark = first_page + 2 * count
         objects[1] = b"<</Type/Catalog/Pages 2 0 R/Outlines 9 0 R>>"
-        objects[2] = f"<</Type/Pages/Kids[{kids}]/Count {count}>>".encode()
+        above = _boxes(self.pages[0]) if self.sizes_above else ""
+        objects[2] = f"<</Type/Pages/Kids[{kids}]/Count {count}{above}>>".encode()
         objects[3] = b"<</Type/Font/Subtype/Type0/BaseFont/Song/Encoding/Identity-H"
         objects[3] += b"/DescendantFonts[5 0 R]/ToUnicode 7 0 R>>"
         objects[4] = objects[3].replace(b"/Song", b"/Song,Bold").replace(b"5 0 R", b"6 0 R")
@@ -78,9 +81,9 @@ class Pdf:
         objects.update(self._marks(first_mark, first_page))
         for number, (page, stream) in enumerate(zip(self.pages, streams, strict=True)):
             place = first_page + 2 * number
-            width, height = page.size
+            boxes = "" if self.sizes_above else _boxes(page)
             objects[place] = (
-                f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {width} {height}]/Rotate {page.rotate}"
+                f"<</Type/Page/Parent 2 0 R{boxes}/Rotate {page.rotate}"
                 f"/Contents {place + 1} 0 R/Resources<</Font<</F 3 0 R/B 4 0 R>>"
                 "/XObject<</I 8 0 R>>>>>>"
             ).encode()
@@ -145,6 +148,12 @@ class Pdf:
                 f"/Dest[{first_page + 2 * (page - 1)} 0 R/Fit]>>"
             ).encode()
         return found
+
+
+def _boxes(page: Page) -> str:
+    width, height = page.size
+    crop = page.crop and f"/CropBox[{' '.join(map(str, page.crop))}]"
+    return f"/MediaBox[0 0 {width} {height}]{crop or ''}"
 
 
 def _wrapped(data: bytes, more: str = "") -> bytes:

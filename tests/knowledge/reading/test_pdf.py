@@ -212,7 +212,12 @@ def test_characters_that_pdfium_passes_over_are_read_all_the_same() -> None:
     for number, character in enumerate("请假须知"):
         pdf.pages or pdf.page()
         pdf.pages[0].text(90 + 12 * number, 90, character)
-    assert read(pdf).blocks[0].text == "请假须知"
+    pdf.pages[0].crop = (50.0, 50.0, 545.0, 792.0)
+    (block,) = read(pdf).blocks
+    assert block.text == "请假须知"
+    assert block.box is not None
+    assert block.box[0] == pytest.approx(40 / 495, abs=0.002)
+    assert block.box[3] == pytest.approx(40 / 742, abs=0.01)
 
 
 def test_a_scan_says_how_to_read_it(monkeypatch: pytest.MonkeyPatch) -> None:

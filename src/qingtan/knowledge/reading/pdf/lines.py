@@ -10,6 +10,7 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from qingtan.knowledge.reading.pdf.view import View
 from qingtan.knowledge.reading.text import clean, is_spaceless
 
 # Fonts of East Asia often map a glyph to a radical instead of the character that looks alike, and
@@ -63,13 +64,17 @@ class Character:
 
 
 class PageText:
-    """The text of one page. pdfium's own objects are closed by `close`."""
+    """The text of one page. pdfium's own objects are closed by `close`.
+
+    Attributes:
+        view: of the page.
+    """
 
     def __init__(self, page: pdfium.PdfPage) -> None:
         self._page: Any = page.get_textpage()
         self._text: Any = self._page.raw
-        self._view = _View(page)
-        self.width, self.height = self._view.size
+        self.view = View(page)
+        self.width, self.height = self.view.size
         self.count = raw.FPDFText_CountChars(self._text)
         self._box = raw.FS_RECTF()
 
@@ -109,7 +114,7 @@ class PageText:
     def _place(self, number: int) -> tuple[float, float, float, float]:
         box = self._box
         raw.FPDFText_GetLooseCharBox(self._text, number, ctypes.byref(box))
-        return self._view.shown(box.left, box.top, box.right, box.bottom)
+        return self.view.shown(box.left, box.top, box.right, box.bottom)
 
     def _line(self, text: str, start: int, end: int) -> Line | None:
         words = text[start:end]
@@ -132,31 +137,6 @@ class PageText:
         if not raw.FPDFText_GetMatrix(self._text, number, ctypes.byref(matrix)):
             return 1.0
         return float((matrix.c**2 + matrix.d**2) ** 0.5) or 1.0
-
-
-class _View:
-    """From a page's own coordinates to the page as it is shown: cut, turned, from the top."""
-
-    def __init__(self, page: Any) -> None:
-        self._left, self._bottom, self._right, self._top = page.get_cropbox()
-        self._turns = page.get_rotation() // 90 % 4
-        width, height = self._right - self._left, self._top - self._bottom
-        self.size = (height, width) if self._turns % 2 else (width, height)
-
-    def shown(
-        self, left: float, top: float, right: float, bottom: float
-    ) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom of a box."""
-        west, east = left - self._left, right - self._left
-        north, south = self._top - top, self._top - bottom
-        width, height = self._right - self._left, self._top - self._bottom
-        if self._turns == 1:
-            return height - south, west, height - north, east
-        if self._turns == 2:
-            return width - east, height - south, width - west, height - north
-        if self._turns == 3:
-            return north, width - east, south, width - west
-        return west, north, east, south
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

@@ -20,7 +20,7 @@ def is_installed() -> bool:
 def _engine() -> Any:
     from rapidocr import RapidOCR
 
-    return RapidOCR()
+    return RapidOCR(params={"Global.log_level": "warning"})
 
 
 def read_page(page: Any) -> list[Line]:

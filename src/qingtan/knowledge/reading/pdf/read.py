@@ -15,7 +15,8 @@ from qingtan.knowledge.reading.limits import Unreadable
 from qingtan.knowledge.reading.pdf import layout, ocr
 from qingtan.knowledge.reading.pdf.furniture import without_furniture
 from qingtan.knowledge.reading.pdf.lines import Character, Line, PageText, merged, text_of
-from qingtan.knowledge.reading.pdf.plumber import Plumber, RuledTable, has_rules, is_within
+from qingtan.knowledge.reading.pdf.plumber import Plumber
+from qingtan.knowledge.reading.pdf.tables import RuledTable, find_tables, is_within
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class _Reader:
         self._draft = draft
         self._scans: list[int] = []
         self._broken: list[int] = []
-        self._unruled: list[int] = []
+        self._unread: list[int] = []
 
     def page(self, number: int) -> _Page:
         """Read one; a page that is broken is empty."""
@@ -121,7 +122,7 @@ class _Reader:
             result.lines = self._plumb(self._plumber.lines, number)
         if text.count < _LEAST_CHARACTERS and _has(page, raw.FPDF_PAGEOBJ_IMAGE):
             result.lines = self._look(page, number) or result.lines
-        found = self._find_tables(page, number) if result.lines else []
+        found = find_tables(page, text.view) if result.lines else []
         if found:
             _take_tables(result, found, text.characters(), self._draft)
         result.lines = layout.in_order(result.lines)
@@ -133,22 +134,19 @@ class _Reader:
             self._scans.append(number)
         return lines
 
-    def _find_tables(self, page: Any, number: int) -> list[RuledTable]:
-        return self._plumb(self._plumber.tables, number) if has_rules(page) else []
-
     def _plumb(self, look: Callable[[int], list[T]], number: int) -> list[T]:
         try:
             return look(number)
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception:  # pdfminer raises whatever a damaged file makes it stumble over
-            self._unruled.append(number)
+            self._unread.append(number)
             return []
 
     def warn(self) -> None:
         """Say what could not be read."""
         command = "pip install 'qingtan[ocr]'"
-        scans, broken, unruled = map(_listed, (self._scans, self._broken, self._unruled))
+        scans, broken, unread = map(_listed, (self._scans, self._broken, self._unread))
         if scans and not ocr.is_installed():
             self._draft.warn(
                 tr(
@@ -160,9 +158,9 @@ class _Reader:
             self._draft.warn(tr(f"no text was seen on pages {scans}", f"第{scans}页未识别出文字"))
         if broken:
             self._draft.warn(tr(f"pages {broken} are damaged", f"第{broken}页已损坏"))
-        if unruled:
+        if unread:
             self._draft.warn(
-                tr(f"tables on pages {unruled} were read as text", f"第{unruled}页的表格按正文读取")
+                tr(f"the text of pages {unread} cannot be read", f"第{unread}页的文字无法读取")
             )
 
 
