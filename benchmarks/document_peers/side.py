@@ -19,7 +19,9 @@ Read = Callable[[Path], list[str]]
 def with_qingtan() -> Read:
     from qingtan.knowledge.reading.draft import Draft
     from qingtan.knowledge.reading.limits import Limits
-    from qingtan.knowledge.reading.pdf import read_pdf
+    from qingtan.knowledge.reading.pdf import ocr, read_pdf
+
+    ocr.is_installed = lambda: False  # the others do not look at pictures either
 
     def read(path: Path) -> list[str]:
         draft = Draft(path.name, Limits())

@@ -237,6 +237,13 @@ def test_a_scan_says_how_to_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
         read(only)
 
 
+def test_a_page_with_an_emblem_is_no_scan() -> None:
+    pdf = Pdf()
+    pdf.page().raw("q 60 0 0 60 260 600 cm /I Do Q")
+    write_chinese(pdf.page(), 90, SENTENCE)
+    assert read(pdf).warnings == ()
+
+
 def test_too_many_pages_are_refused() -> None:
     pdf = Pdf()
     for _ in range(3):

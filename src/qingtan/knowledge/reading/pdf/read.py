@@ -20,7 +20,9 @@ from qingtan.knowledge.reading.pdf.tables import RuledTable, find_tables, is_wit
 
 T = TypeVar("T")
 
-_LEAST_CHARACTERS = 8  # on a page with pictures, else it is taken for a scan
+# A page with fewer characters, so much of which is covered by pictures, is taken for a scan.
+_LEAST_CHARACTERS = 8
+_LEAST_PICTURED = 0.3
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class _Reader:
         if not result.lines and _has(page, raw.FPDF_PAGEOBJ_TEXT):
             # Of a font that is not inside the file pdfium passes over characters that stand alone.
             result.lines = self._plumb(self._plumber.lines, number)
-        if text.count < _LEAST_CHARACTERS and _has(page, raw.FPDF_PAGEOBJ_IMAGE):
+        if text.count < _LEAST_CHARACTERS and _pictured(page) >= _LEAST_PICTURED:
             result.lines = self._look(page, number) or result.lines
         found = find_tables(page, text.view) if result.lines else []
         if found:
@@ -177,6 +179,18 @@ def _listed(numbers: list[int]) -> str:
 
 def _has(page: Any, kind: int) -> bool:
     return next(iter(page.get_objects(filter=(kind,), max_depth=4)), None) is not None
+
+
+def _pictured(page: Any) -> float:
+    """Return the share of a page that pictures cover: of a scan all, of a cover's emblem little."""
+    width, height = page.get_size()
+    covered = 0.0
+    for picture in page.get_objects(filter=(raw.FPDF_PAGEOBJ_IMAGE,), max_depth=4):
+        if picture.container is not None:  # its bounds are the form's own
+            return 1.0
+        left, bottom, right, top = picture.get_bounds()
+        covered += (right - left) * (top - bottom)
+    return float(covered / max(width * height, 1))
 
 
 def _take_tables(
