@@ -37,6 +37,7 @@ class Qingtan:
                 batch = []
         self._put(batch, lambda text: len(tokenizer.encode(text)))
         self._base = self._store.base("benchmark", "base")
+        self._store.warm(self._base)
 
     def _put(self, batch: list[dict[str, str]], measure: Callable[[str], int]) -> None:
         with self._store.transaction():

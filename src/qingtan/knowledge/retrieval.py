@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
 
 from qingtan.knowledge.claims import features
 from qingtan.knowledge.encoders import Encoder
@@ -19,6 +22,9 @@ _NUMBER = re.compile(rf"第{NUMERAL}+[编章节条](?:之{NUMERAL}+)?")
 _POOL, _LEAST_POOL = 2, 10
 # Passages are the same where they share so much of their words.
 _SAME = 0.9
+_NO_REST = re.compile(r"[\W\u4e00-\u9fff]+")
+_MARKS = 512
+_TEXTS = 4096  # for which this is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,17 @@ class Retriever:
         """
         if limit < 1 or not bases:
             return []
-        query = spell_articles(self.whole(question, history))
-        pool, where = max(_LEAST_POOL, _POOL * limit), where or Filter()
+        query, where = spell_articles(self.whole(question, history)), where or Filter()
+        if self._plain(bases, query):
+            # Most often the first say different things each, and more would be loaded in vain.
+            words = self.store.search_words(bases, query, limit, where)
+            hits = _distinct(fuse(words, ()), limit)
+            if len(hits) == limit or len(words) < limit:
+                return hits
+        return self._find(bases, query, limit, where)
+
+    def _find(self, bases: Sequence[Base], query: str, limit: int, where: Filter) -> list[Hit]:
+        pool = max(_LEAST_POOL, _POOL * limit)
         words = self.store.search_words(bases, query, pool, where)
         if numbers := _NUMBER.findall(query):
             # A law's name stands in all its chunks, and the length of an article could hide it.
@@ -99,6 +114,11 @@ class Retriever:
             return [hit.chunk]
         return chunks[max(0, place - count) : place + count + 1]
 
+    def _plain(self, bases: Sequence[Base], query: str) -> bool:
+        """Whether words alone decide: neither vectors do, nor titles or numbers in the query."""
+        vectors = self._encoder and any(base.encoder == self._encoder.name for base in bases)
+        return not vectors and not _TITLE.search(query) and not _NUMBER.search(query)
+
     def _near(self, bases: Sequence[Base], query: str, pool: int, where: Filter) -> Sequence[Found]:
         encoder = self._encoder
         if encoder is None:
@@ -111,6 +131,9 @@ class Retriever:
 
 def fuse(words: Sequence[Found], vectors: Sequence[Found]) -> list[Hit]:
     """Join two lists, each best first, by reciprocal ranks."""
+    if not vectors:
+        ranked = enumerate(words, start=1)
+        return [Hit(each.chunk, 1 / (_K + rank), each.score) for rank, each in ranked]
     chunks: dict[str, StoredChunk] = {}
     scores: dict[str, float] = {}
     for found in (words, vectors):
@@ -145,28 +168,42 @@ def _named_first(query: str, hits: Sequence[Hit]) -> list[Hit]:
 def _distinct(hits: Iterable[Hit], limit: int) -> list[Hit]:
     """Return the first hits that say something else than those before them."""
     kept: list[Hit] = []
-    said: list[tuple[str, frozenset[str]]] = []
+    said: dict[str, list[str]] = {}
     for hit in hits:
         text = hit.chunk.chunk.text
-        characters = frozenset(text)
-        # Sharing most characters is cheap to see, and few passages do.
-        alike = (other for other, its in said if _shared(characters, its) >= _SAME)
+        alike = said.setdefault(_rest(text), [])
         if not any(_same(text, other) for other in alike):
             kept.append(hit)
-            said.append((text, characters))
+            alike.append(text)
         if len(kept) == limit:
             break
     return kept
 
 
 def _same(first: str, second: str) -> bool:
-    """Whether two passages share nearly all words, and all numbers and Latin letters."""
+    """Whether two passages share nearly all characters and words; `_rest` is equal already."""
     if first == second:
         return True
+    if (_marks(first) ^ _marks(second)).bit_count() > _most_apart(first, second):
+        return False
     return (
-        _rest(first) == _rest(second)
+        _shared(frozenset(first), frozenset(second)) >= _SAME
         and _shared(frozenset(features(first)), frozenset(features(second))) >= _SAME
     )
+
+
+@lru_cache(maxsize=_TEXTS)
+def _marks(text: str) -> int:
+    """Return bits that stand for a text's characters: two texts differ in no more than these."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    marks = np.zeros(_MARKS, bool)
+    marks[codes % _MARKS] = True
+    return int.from_bytes(np.packbits(marks).tobytes())
+
+
+def _most_apart(first: str, second: str) -> float:
+    """Return how many characters stand in one text alone, at most, if they share enough."""
+    return (1 - _SAME) / _SAME * min(len(first), len(second))
 
 
 def _shared(first: frozenset[str], second: frozenset[str]) -> float:
@@ -176,6 +213,7 @@ def _shared(first: frozenset[str], second: frozenset[str]) -> float:
     return both / max(len(first) + len(second) - both, 1)
 
 
+@lru_cache(maxsize=_TEXTS)
 def _rest(text: str) -> str:
     """Return a text's numbers and letters: passages that differ by one say different things."""
-    return re.sub(r"[\W\u4e00-\u9fff]+", " ", text).strip()
+    return _NO_REST.sub(" ", text).strip()

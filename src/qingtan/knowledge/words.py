@@ -99,8 +99,10 @@ class Segmenter:
         Stop words are left out, and single characters, unless nothing else is left.
         """
         folded = fold(query[:_MAX_QUERY])
-        words = [*self._own_words(folded), *_NUMBERED.findall(folded)]
-        folded = _NUMBERED.sub(" ", folded)
+        words = self._own_words(folded)
+        if numbered := _NUMBERED.findall(folded):
+            words += numbered
+            folded = _NUMBERED.sub(" ", folded)
         runs: list[str] = []  # of characters that belong to no word
         for piece in _PIECE.finditer(folded):
             if not piece["unspaced"]:
@@ -111,7 +113,9 @@ class Segmenter:
                 if len(word) == 1 and word not in STOP_WORDS:
                     runs[-1] += word
                     continue
-                words += [word] if word in STOP_WORDS else self._jieba.cut_for_search(word, False)
+                # What is shorter than three characters has no words inside.
+                whole = len(word) < 3 or word in STOP_WORDS
+                words += [word] if whole else self._jieba.cut_for_search(word, False)
                 runs.append("")
         return _chosen(words, [run for run in runs if run])
 

@@ -5,8 +5,7 @@ least idf), so that nobody can see which of both answered. Pairs of characters t
 side are kept like words: they are the phrases that queries look for.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ _LEAST_IDF = 1e-6
 PAIR_BITS = 21
 _ENTRY = 150  # bytes of a dictionary's entry for a word, its key with it
 # Where fewer than one chunk in so many holds any of the words, only these are added up.
-_SPARSE = 16
+_SPARSE = 50
+_NEWEST = 2 * MOST_SCORED
 
 
 class Postings:
@@ -51,6 +51,9 @@ class Postings:
     ) -> None:
         mean = lengths.sum() / max(len(lengths), 1)
         self._norms = _K1 * (1 - _B + _B * lengths / mean)
+        counts = np.diff(bounds)
+        idf = np.log((len(numbers) - counts + 0.5) / (counts + 0.5))
+        self._idf = np.where(idf > 0, idf, _LEAST_IDF)
         self._numbers = numbers
         self._words, self._characters, self._pairs = words, characters, pairs
         self._bounds, self._places, self._times = bounds, places, times
@@ -58,9 +61,15 @@ class Postings:
     @property
     def size(self) -> int:
         """How much memory it takes, in bytes."""
-        arrays = (self._norms, self._numbers, self._pairs, self._bounds, self._places, self._times)
+        chunks, rows = (self._norms, self._numbers), (self._pairs, self._bounds, self._idf)
         named = len(self._words) + len(self._characters)
+        arrays = (*chunks, *rows, self._places, self._times)
         return sum(each.nbytes for each in arrays) + _ENTRY * named
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of all chunks, ascending."""
+        return list(self._numbers.tolist())
 
     def search(self, terms: Terms, limit: int) -> list[Scored] | None:
         """Return the best by bm25, best first; None where this cannot tell.
@@ -71,12 +80,19 @@ class Postings:
         if not plain or not all(len(phrase) == 2 for phrase in terms.phrases):
             return None
         found = {word: self._words.get(word) for word in terms.words}
-        found |= {" ".join(phrase): self._pair(phrase) for phrase in terms.phrases}
+        for phrase in terms.phrases:
+            found[" ".join(phrase)] = self._pair(phrase)
         rows = {term: row for term, row in found.items() if row is not None}
         if len(self._numbers) > MOST_SCORED:
-            counts = {term: min(self._count(row), MOST_SCORED + 1) for term, row in rows.items()}
-            rows = {term: rows[term] for term in rarest(counts, MOST_SCORED)}
+            rows = self._rarest(rows)
         return self._best([*rows.values()], limit) if rows else []
+
+    def _rarest(self, rows: Mapping[str, int]) -> dict[str, int]:
+        counts = {
+            term: min(int(self._bounds[row + 1] - self._bounds[row]), MOST_SCORED + 1)
+            for term, row in rows.items()
+        }
+        return {term: rows[term] for term in rarest(counts, MOST_SCORED)}
 
     def _pair(self, phrase: str) -> int | None:
         """Return the row of two characters that stand side by side."""
@@ -88,14 +104,15 @@ class Postings:
         there = place < len(self._pairs) and self._pairs[place] == code
         return len(self._words) + place if there else None
 
-    def _count(self, row: int) -> int:
-        return int(self._bounds[row + 1] - self._bounds[row])
-
-    def _best(self, rows: Sequence[int], limit: int) -> list[Scored]:
-        held = [self._newest(row) for row in rows]
+    def _best(self, rows: list[int], limit: int) -> list[Scored]:
+        bounds = self._bounds
+        held = [slice(int(bounds[row]), int(bounds[row + 1])) for row in rows]
+        if len(self._numbers) > MOST_SCORED:
+            # Of a word that very many chunks hold, the newest are scored.
+            held = [slice(max(each.start, each.stop - _NEWEST), each.stop) for each in held]
         places = np.concatenate([self._places[each] for each in held])
         times = np.concatenate([self._times[each] for each in held])
-        idf = np.repeat([self._idf(row) for row in rows], [each.stop - each.start for each in held])
+        idf = self._idf[rows].repeat([each.stop - each.start for each in held])
         weights = idf * (times * (_K1 + 1) / (times + self._norms[places]))
         found, scores = self._added_up(places, weights)
         best = _first(scores, limit)
@@ -109,18 +126,8 @@ class Postings:
             found, slots = np.unique(places, return_inverse=True)
             return found, _sums(slots, weights)
         sums = _sums(places, weights)
-        there = np.flatnonzero(sums > 0)
+        (there,) = (sums > 0).nonzero()
         return there, sums[there]
-
-    def _newest(self, row: int) -> slice:
-        """Return where a row is; of a word that very many chunks hold, the newest are scored."""
-        first, last = int(self._bounds[row]), int(self._bounds[row + 1])
-        return slice(max(first, last - 2 * MOST_SCORED), last)
-
-    def _idf(self, row: int) -> float:
-        count = self._count(row)
-        idf = math.log((len(self._numbers) - count + 0.5) / (count + 0.5))
-        return idf if idf > 0 else _LEAST_IDF
 
 
 def _sums(slots: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -129,6 +136,11 @@ def _sums(slots: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float
 
 def _first(scores: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
     """Return where the highest scores are, highest first; of equal ones the first."""
-    least = np.partition(scores, -limit)[-limit] if limit < len(scores) else 0.0
-    best = np.flatnonzero(scores >= least)
-    return best[np.argsort(-scores[best], kind="stable")[:limit]]
+    below = np.negative(scores)
+    if limit >= len(below):
+        return np.argsort(below, kind="stable")
+    ordered = below.copy()
+    ordered.partition(limit - 1)
+    (best,) = (below <= ordered[limit - 1]).nonzero()
+    found: NDArray[np.intp] = best[below[best].argsort(kind="stable")[:limit]]
+    return found

@@ -2,21 +2,21 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 from qingtan.knowledge.store.interface import StoredChunk
 
-MEMORY = 1 << 25  # bytes
-_EACH = 2000  # bytes of a passage and its document, without the text
+MEMORY = 1 << 26  # bytes
+_EACH = 2000  # bytes of a passage with its document, but for the text
 _CHARACTER = 2  # bytes
-
-# Passages are known by their numbers and the revision of their base: a number may stand for
-# something else after a backup was restored, a revision never.
-Key = tuple[int, str]
+_USUAL = 300  # characters
 
 
 class Recent:
-    """Passages that were asked for last; methods may be called by any thread.
+    """The passages that were asked for last, by number; methods may be called by any thread.
+
+    They are known by their bases' revisions, too: a number may stand for something else after a
+    backup was restored, a revision never.
 
     Args:
         memory: bytes that they may take, about.
@@ -24,27 +24,36 @@ class Recent:
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._memory = memory
-        self._kept: OrderedDict[Key, StoredChunk] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[str, StoredChunk]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def find(self, keys: Sequence[Key]) -> dict[Key, StoredChunk]:
-        """Return those that are kept."""
-        with self._lock:
-            found = {key: chunk for key in keys if (chunk := self._kept.get(key))}
-            for key in found:
-                self._kept.move_to_end(key)
-            return found
+    @property
+    def capacity(self) -> int:
+        """How many passages of a usual length may be kept."""
+        return self._memory // (_EACH + _CHARACTER * _USUAL)
 
-    def keep(self, chunks: dict[Key, StoredChunk]) -> None:
-        """Keep passages, and give up those that were not asked for the longest."""
+    def find(self, revisions: Mapping[int, str]) -> dict[int, StoredChunk]:
+        """Return those of some numbers that are kept, by number."""
+        found: dict[int, StoredChunk] = {}
         with self._lock:
-            for key, chunk in chunks.items():
-                if key not in self._kept:
-                    self._kept[key] = chunk
-                    self._size += _size(chunk)
+            for number, revision in revisions.items():
+                kept = self._kept.get(number)
+                if kept and kept[0] == revision:
+                    self._kept.move_to_end(number)
+                    found[number] = kept[1]
+        return found
+
+    def keep(self, made: Iterable[tuple[int, str, StoredChunk]]) -> None:
+        """Keep passages by number and revision; those that were not asked for longest go."""
+        with self._lock:
+            for number, revision, chunk in made:
+                if before := self._kept.pop(number, None):
+                    self._size -= _size(before[1])
+                self._kept[number] = revision, chunk
+                self._size += _size(chunk)
             while self._size > self._memory:
-                self._size -= _size(self._kept.popitem(last=False)[1])
+                self._size -= _size(self._kept.popitem(last=False)[1][1])
 
     def clear(self) -> None:
         """Free the memory."""

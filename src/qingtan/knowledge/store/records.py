@@ -21,6 +21,7 @@ DOCUMENT = (
 BASE = (
     "number, tenant, name, about, words, encoder, dimensions, created, documents, chunks, revision"
 )
+_DECODER = json.JSONDecoder()
 
 
 def now() -> str:
@@ -51,7 +52,7 @@ def dumped(value: Any) -> str:
 def base_of(row: Row) -> Base:
     """Make a base of the columns `BASE`."""
     number, tenant, name, about, words, *rest = row
-    return Base(number, tenant, name, about, tuple(json.loads(words)), *rest)
+    return Base(number, tenant, name, about, tuple(_parsed(words)), *rest)
 
 
 def document_of(row: Row) -> StoredDocument:
@@ -68,15 +69,14 @@ def document_of(row: Row) -> StoredDocument:
         pages,
         chunks,
         added,
-        tuple(json.loads(warnings)),
-        json.loads(facts),
+        tuple(_parsed(warnings)) if warnings != "[]" else (),
+        _parsed(facts) if facts != "{}" else {},
     )
 
 
 def stored_chunk_of(row: Row) -> StoredChunk:
     """Make a chunk of its id, its base's name, its JSON, and the columns `DOCUMENT`."""
-    id, base, chunk, *document = row
-    return StoredChunk(id, document_of(tuple(document)), base, load_chunk(chunk))
+    return StoredChunk(row[0], document_of(row[3:]), row[1], load_chunk(row[2]))
 
 
 def dump_chunk(chunk: Chunk) -> str:
@@ -86,7 +86,7 @@ def dump_chunk(chunk: Chunk) -> str:
 
 def load_chunk(text: str) -> Chunk:
     """Return what `dump_chunk` wrote."""
-    return Chunk(**_tuples(json.loads(text)))
+    return Chunk(**_tuples(_parsed(text)))
 
 
 def dump_blocks(blocks: Sequence[Block]) -> bytes:
@@ -111,5 +111,13 @@ def _unusual(record: Chunk | Block) -> Mapping[str, Any]:
     return {name: value for name, value in asdict(record).items() if value != usual[name]}
 
 
-def _tuples(saved: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+def _tuples(saved: dict[str, Any]) -> dict[str, Any]:
+    for name, value in saved.items():
+        if isinstance(value, list):
+            saved[name] = tuple(value)
+    return saved
+
+
+def _parsed(text: str) -> Any:
+    """Return what `dumped` wrote; `json.loads` looks for spaces and marks first."""
+    return _DECODER.raw_decode(text)[0]

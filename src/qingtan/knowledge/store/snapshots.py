@@ -26,14 +26,21 @@ class Snapshots:
     """The snapshots of a store; its methods may be called by any thread.
 
     Args:
+        taken: called with a revision and the numbers of its chunks, in the thread and the moment
+            in which its snapshot is taken.
         memory: bytes that all of them may take, about; those that were used last are kept.
         pause: seconds for which a base must have been left alone.
     """
 
     def __init__(
-        self, database: Database, index: Index, memory: int = MEMORY, pause: float = PAUSE
+        self,
+        database: Database,
+        index: Index,
+        taken: Callable[[str, list[int]], None],
+        memory: int = MEMORY,
+        pause: float = PAUSE,
     ) -> None:
-        self._database, self._index = database, index
+        self._database, self._index, self._taken = database, index, taken
         self._memory, self._pause = memory, pause
         self._kept: OrderedDict[int, tuple[str, Postings]] = OrderedDict()
         # Revisions of bases that are not taken: too large, or something went wrong.
@@ -66,6 +73,8 @@ class Snapshots:
         with self._database.snapshot():
             revision = self._revision(base)
             postings = self._index.postings(base, self._memory, stopped)
+            if postings and revision:
+                self._taken(revision, postings.numbers)
         with self._changed:
             if revision is None or stopped():
                 return

@@ -37,7 +37,6 @@ from qingtan.knowledge.store.records import (
     stored_chunk_of,
 )
 from qingtan.knowledge.store.searching import CHUNK, Searching
-from qingtan.knowledge.store.snapshots import Snapshots
 from qingtan.knowledge.store.writing import (
     check_vectors,
     dump_words,
@@ -56,8 +55,7 @@ class SqlStore:
     def __init__(self, database: Database, index: Index) -> None:
         self.database = database
         self._index = index
-        self._snapshots = Snapshots(database, index)
-        self._searching = Searching(database, index, self._snapshots)
+        self._searching = Searching(database, index)
         self.jobs = Jobs(database)
         self.feedback = FeedbackTable(database)
 
@@ -111,7 +109,7 @@ class SqlStore:
             self._current(base, hold=True)
             self._index.drop(base.id)
             self.database.rows("DELETE FROM bases WHERE number = ?", (base.id,))
-        self._snapshots.forget(base.id)
+        self._searching.snapshots.forget(base.id)
 
     def set_words(self, base: Base, words: Sequence[str]) -> Base:
         """See `Store.set_words`."""
@@ -316,7 +314,7 @@ class SqlStore:
 
     def warm(self, base: Base) -> None:
         """See `Store.warm`."""
-        self._snapshots.take(self._current(base).id)
+        self._searching.snapshots.take(self._current(base).id)
 
     # All of it.
 
@@ -330,7 +328,6 @@ class SqlStore:
 
     def close(self) -> None:
         """See `Store.close`."""
-        self._snapshots.close()
         self._searching.close()
         self.database.close()
 

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import apsw
@@ -144,36 +145,58 @@ def _ended(connection: apsw.Connection) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def reported(path: Path) -> Iterator[None]:
-    """Say what is wrong with a file in words for people."""
-    try:
-        yield
-    except (apsw.BusyError, apsw.LockedError):
-        raise Unavailable(
-            tr(
-                f"{path}: is locked by another program; try again when that is done",
-                f"{path}：被其他程序锁定，请稍后重试",
+class reported:  # noqa: N801 (it is called like a function)
+    """Say what is wrong with a file in words for people.
+
+    Not a generator: it stands around every statement, and a generator takes longer than some.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise what was raised, in words."""
+        if isinstance(error, apsw.Error) and (worded := _worded(self._path, error)):
+            raise worded from None
+
+
+def _worded(path: Path, error: apsw.Error) -> UserError | None:
+    """Return an error for people; None for what is no fault of theirs or the machine's."""
+    match error:
+        case apsw.BusyError() | apsw.LockedError():
+            return Unavailable(
+                tr(
+                    f"{path}: is locked by another program; try again when that is done",
+                    f"{path}：被其他程序锁定，请稍后重试",
+                )
             )
-        ) from None
-    except apsw.FullError:
-        raise Unavailable(
-            tr(
-                f"{path}: the disk is full; nothing was changed; make room and try again",
-                f"{path}：磁盘已满，未做任何更改，请清理空间后重试",
+        case apsw.FullError():
+            return Unavailable(
+                tr(
+                    f"{path}: the disk is full; nothing was changed; make room and try again",
+                    f"{path}：磁盘已满，未做任何更改，请清理空间后重试",
+                )
             )
-        ) from None
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise UserError(
-            tr(
-                f"{path}: is damaged or no store ({error}); restore a backup",
-                f"{path}：已损坏或不是知识库（{error}），请从备份恢复",
+        case apsw.NotADBError() | apsw.CorruptError():
+            return UserError(
+                tr(
+                    f"{path}: is damaged or no store ({error}); restore a backup",
+                    f"{path}：已损坏或不是知识库（{error}），请从备份恢复",
+                )
             )
-        ) from None
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.IOError) as error:
-        raise Unavailable(
-            tr(
-                f"{path}: cannot be opened or written ({error})",
-                f"{path}：无法打开或写入（{error}）",
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.IOError():
+            return Unavailable(
+                tr(
+                    f"{path}: cannot be opened or written ({error})",
+                    f"{path}：无法打开或写入（{error}）",
+                )
             )
-        ) from None
+    return None
