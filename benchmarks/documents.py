@@ -209,7 +209,7 @@ def score(sheets: list[Sheet], found: list[Result], places: list[int]) -> tuple[
 
 def squeezed(text: str) -> str:
     """Return a text without spaces, hyphens and the sign of a list: they may be the printer's."""
-    return re.sub(r"[\s\u00ad\u2010-]+|^\s*[*•]", "", text)
+    return re.sub(r"[\s\u00ad\u2010-]+", "", re.sub(r"^\s*[*•]", "", text))
 
 
 if __name__ == "__main__":

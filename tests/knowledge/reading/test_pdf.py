@@ -161,6 +161,15 @@ def test_a_paragraph_goes_on_over_the_end_of_a_page() -> None:
     assert document.blocks[0].page == 1
 
 
+def test_a_line_that_stands_out_divides_no_paragraph() -> None:
+    pdf = Pdf()
+    page = pdf.page()
+    page.text(90, 60, "https://example.org/" + "long/" * 17)
+    write_chinese(page, 100, SENTENCE * 3)
+    texts = [text for _, text in shown(read(pdf))]
+    assert texts[1:] == [SENTENCE * 3]
+
+
 def test_a_ruled_table_keeps_its_merged_cells_and_its_place() -> None:
     pdf = Pdf()
     page = pdf.page()

@@ -107,7 +107,8 @@ def pieces_of(lines: list[Line], page: int, width: float, height: float) -> list
 def _edges(lines: list[Line]) -> list[tuple[float, float]]:
     """Return for each line where the column begins in which it stands, and where it ends.
 
-    It begins where at least two lines do.
+    It begins where at least two lines do, and ends where two do: an address that cannot be divided
+    may stand out.
     """
     result = []
     for line in lines:
@@ -118,7 +119,9 @@ def _edges(lines: list[Line]) -> list[tuple[float, float]]:
         ]
         lefts = sorted(other.left for other in beside)
         left = next((a for a, b in pairwise(lefts) if b - a < 0.3 * line.size), line.left)
-        result.append((left, max(other.right for other in beside)))
+        rights = sorted((other.right for other in beside), reverse=True)
+        right = next((a for a, b in pairwise(rights) if a - b < line.size), rights[0])
+        result.append((left, right))
     return result
 
 
