@@ -5,12 +5,17 @@ from pathlib import Path
 from qingtan.knowledge.store import sqlite_store
 from qingtan.knowledge.store.errors import Unavailable
 from qingtan.knowledge.store.interface import Store
+from qingtan.knowledge.store.snapshots import MEMORY
 
 __all__ = ["Unavailable", "open_store", "restore"]
 
 
-def open_store(place: str | Path) -> Store:
+def open_store(place: str | Path, memory: int = MEMORY) -> Store:
     """Open the store at a path, or at an address (postgresql://…); it is made if it is not there.
+
+    Args:
+        memory: bytes that bases' words may take in memory, about, for searches to be faster; those
+            that were searched last are kept, and what does not fit is left to the database.
 
     Raises:
         UserError: it cannot be opened.
@@ -18,8 +23,8 @@ def open_store(place: str | Path) -> Store:
     if _is_address(place):
         from qingtan.knowledge.store.postgres_store import PostgresStore  # only where it is used
 
-        return PostgresStore(str(place))
-    return sqlite_store.SqliteStore(place)
+        return PostgresStore(str(place), memory=memory)
+    return sqlite_store.SqliteStore(place, memory=memory)
 
 
 def restore(backup: str | Path, place: str | Path, replace: bool = False) -> None:

@@ -76,13 +76,16 @@ class Index(Protocol):
 def rarest(counted: Mapping[str, int], most: int) -> list[str]:
     """Return the terms that few chunks hold, so many of them that not too many chunks are scored.
 
+    A term that no chunk holds is left out: beside it, a common one would look like one too many.
+
     Args:
         counted: how many chunks hold each.
         most: how many may be scored.
     """
     total = 0
     kept: list[str] = []
-    for term, count in sorted(counted.items(), key=lambda each: (each[1], each[0])):
+    held = ((count, term) for term, count in counted.items() if count)
+    for count, term in sorted(held):
         total += count
         if total > most and kept:
             break

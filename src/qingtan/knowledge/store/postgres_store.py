@@ -12,6 +12,7 @@ from qingtan.i18n import tr
 from qingtan.knowledge.store import schema
 from qingtan.knowledge.store.postgres_database import SCHEMA, PostgresDatabase
 from qingtan.knowledge.store.postgres_index import PostgresIndex, functions
+from qingtan.knowledge.store.snapshots import MEMORY
 from qingtan.knowledge.store.sql_store import SqlStore
 
 _UPGRADING = 0x51544B42  # whoever upgrades holds this lock
@@ -35,6 +36,7 @@ class PostgresStore(SqlStore):
         address: postgresql://user:password@host/database
         steps: to the newest schema; only tests give others.
         pgvector: whether it may be used; None where the server has it.
+        memory: see `SqlStore`.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class PostgresStore(SqlStore):
         address: str,
         steps: Sequence[schema.Step] = schema.STEPS,
         pgvector: bool | None = None,
+        memory: int = MEMORY,
     ) -> None:
         """Connect, and make or upgrade the schema.
 
@@ -56,7 +59,7 @@ class PostgresStore(SqlStore):
         except BaseException:
             self._server.close()
             raise
-        super().__init__(self._server, PostgresIndex(self._server, used))
+        super().__init__(self._server, PostgresIndex(self._server, used), memory)
 
     def _prepare(self, steps: Sequence[schema.Step], pgvector: bool | None) -> bool:
         """Make or upgrade the schema; returns whether it uses pgvector."""

@@ -19,9 +19,9 @@ _LEAST_IDF = 1e-6
 # A pair of characters is one number: the first one's in the table of them, and the second's.
 PAIR_BITS = 21
 _ENTRY = 150  # bytes of a dictionary's entry for a word, its key with it
-# Where fewer than one chunk in so many holds any of the words, only these are added up.
-_SPARSE = 50
-_NEWEST = 2 * MOST_SCORED
+# Adding up for all chunks takes as long as sorting places that are so many times fewer; numpy
+# begins to sort after a while.
+_SPARSE, _WHILE = 11, 1000
 
 
 class Postings:
@@ -76,12 +76,11 @@ class Postings:
 
         It cannot for single characters, and for what FTS5 would part in two.
         """
-        plain = all(len(word) > 1 and word.isprintable() for word in terms.words)
-        if not plain or not all(len(phrase) == 2 for phrase in terms.phrases):
+        if not "".join(terms.words).isprintable() or 1 in map(len, (*terms.words, *terms.phrases)):
             return None
         found = {word: self._words.get(word) for word in terms.words}
         for phrase in terms.phrases:
-            found[" ".join(phrase)] = self._pair(phrase)
+            found[" ".join(phrase)] = self._pair(*phrase)
         rows = {term: row for term, row in found.items() if row is not None}
         if len(self._numbers) > MOST_SCORED:
             rows = self._rarest(rows)
@@ -94,12 +93,12 @@ class Postings:
         }
         return {term: rows[term] for term in rarest(counts, MOST_SCORED)}
 
-    def _pair(self, phrase: str) -> int | None:
+    def _pair(self, first: str, second: str) -> int | None:
         """Return the row of two characters that stand side by side."""
-        first, second = (self._characters.get(each) for each in phrase)
-        if first is None or second is None:
+        codes = self._characters
+        if first not in codes or second not in codes:
             return None
-        code = first << PAIR_BITS | second
+        code = codes[first] << PAIR_BITS | codes[second]
         place = int(self._pairs.searchsorted(code))
         there = place < len(self._pairs) and self._pairs[place] == code
         return len(self._words) + place if there else None
@@ -109,7 +108,8 @@ class Postings:
         held = [slice(int(bounds[row]), int(bounds[row + 1])) for row in rows]
         if len(self._numbers) > MOST_SCORED:
             # Of a word that very many chunks hold, the newest are scored.
-            held = [slice(max(each.start, each.stop - _NEWEST), each.stop) for each in held]
+            most = 2 * MOST_SCORED
+            held = [slice(max(each.start, each.stop - most), each.stop) for each in held]
         places = np.concatenate([self._places[each] for each in held])
         times = np.concatenate([self._times[each] for each in held])
         idf = self._idf[rows].repeat([each.stop - each.start for each in held])
@@ -122,7 +122,7 @@ class Postings:
         self, places: NDArray[np.int32], weights: NDArray[np.float64]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return each place that occurs, ascending, and the sum of its weights, added in order."""
-        if len(places) * _SPARSE < len(self._numbers):
+        if _SPARSE * (len(places) + _WHILE) < len(self._numbers):
             found, slots = np.unique(places, return_inverse=True)
             return found, _sums(slots, weights)
         sums = _sums(places, weights)

@@ -27,12 +27,16 @@ _Scored = tuple[float, int, str]
 
 
 class Searching:
-    """Finds chunks of bases as they are at one moment."""
+    """Finds chunks of bases as they are at one moment.
 
-    def __init__(self, database: Database, index: Index) -> None:
+    Args:
+        memory: bytes that snapshots of bases' words may take, about.
+    """
+
+    def __init__(self, database: Database, index: Index, memory: int) -> None:
         self._database, self._index = database, index
         self._recent = Recent()
-        self.snapshots = Snapshots(database, index, self._read_ahead)
+        self.snapshots = Snapshots(database, index, self._read_ahead, memory)
 
     def words(self, bases: Sequence[Base], query: str, limit: int, where: Filter) -> list[Found]:
         """See `Store.search_words`."""

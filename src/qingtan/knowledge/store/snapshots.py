@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from qingtan.errors import UserError
 from qingtan.knowledge.store.database import Database
 from qingtan.knowledge.store.index import Index
 from qingtan.knowledge.store.postings import Postings
@@ -59,7 +60,7 @@ class Snapshots:
             if kept and kept[0] == revision:
                 self._kept.move_to_end(base)
                 return kept[1]
-            if self._refused.get(base) != revision and not self._closed:
+            if self._refused.get(base) != revision and self._memory and not self._closed:
                 self._want(base, revision)
             return None
 
@@ -131,8 +132,10 @@ class Snapshots:
             base, revision = due
             try:
                 self._take_if_left_alone(base, revision)
-            except Exception:
-                _log.exception("a base's words could not be taken into memory; it goes on without")
+            except Exception as error:
+                # Searches go on without. A store that is out of reach for a while is no surprise.
+                if not isinstance(error, UserError):
+                    _log.exception("a base's words could not be taken into memory")
                 with self._changed:
                     self._refused[base] = revision
                     self._wanted.pop(base, None)

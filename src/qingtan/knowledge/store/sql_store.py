@@ -37,6 +37,7 @@ from qingtan.knowledge.store.records import (
     stored_chunk_of,
 )
 from qingtan.knowledge.store.searching import CHUNK, Searching
+from qingtan.knowledge.store.snapshots import MEMORY
 from qingtan.knowledge.store.writing import (
     check_vectors,
     dump_words,
@@ -50,12 +51,16 @@ _LONGEST_NAME = 200
 
 
 class SqlStore:
-    """See `Store`."""
+    """See `Store`.
 
-    def __init__(self, database: Database, index: Index) -> None:
+    Args:
+        memory: bytes that bases' words may take in memory, about; 0 leaves all to the database.
+    """
+
+    def __init__(self, database: Database, index: Index, memory: int = MEMORY) -> None:
         self.database = database
         self._index = index
-        self._searching = Searching(database, index)
+        self._searching = Searching(database, index, memory)
         self.jobs = Jobs(database)
         self.feedback = FeedbackTable(database)
 
@@ -311,6 +316,11 @@ class SqlStore:
     ) -> list[Found]:
         """See `Store.search_vectors`."""
         return self._searching.vectors(bases, vector, limit, where)
+
+    @property
+    def memory(self) -> int:
+        """How much memory the bases' words take now, in bytes."""
+        return self._searching.snapshots.size
 
     def warm(self, base: Base) -> None:
         """See `Store.warm`."""

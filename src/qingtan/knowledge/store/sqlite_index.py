@@ -87,6 +87,8 @@ class SqliteIndex:
         sought += [_quoted(" ".join(phrase)) for phrase in terms.phrases]
         if chunks > MOST_SCORED:
             sought = rarest({term: self._count(base, term) for term in sought}, MOST_SCORED)
+        if not sought:
+            return []
         table, match = f"words_{base:d}", " OR ".join(sought)
         only, values = condition(where)
         if not only:

@@ -8,6 +8,7 @@ import apsw
 from qingtan.errors import UserError
 from qingtan.i18n import tr
 from qingtan.knowledge.store import schema
+from qingtan.knowledge.store.snapshots import MEMORY
 from qingtan.knowledge.store.sql_store import SqlStore
 from qingtan.knowledge.store.sqlite_database import (
     APPLICATION_ID,
@@ -25,6 +26,7 @@ class SqliteStore(SqlStore):
         path: made, with its folder, if it is not there; an older schema is upgraded.
         patience: seconds to wait for others who write.
         steps: to the newest schema; only tests give others.
+        memory: see `SqlStore`.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class SqliteStore(SqlStore):
         path: str | Path,
         patience: float = 30.0,
         steps: Sequence[schema.Step] = schema.STEPS,
+        memory: int = MEMORY,
     ) -> None:
         """Open or make the store.
 
@@ -44,7 +47,7 @@ class SqliteStore(SqlStore):
         except OSError as error:
             raise UserError(f"{self.path.parent}: {error.strerror}") from None
         self._file = SqliteDatabase(self.path, patience)
-        super().__init__(self._file, SqliteIndex(self._file))
+        super().__init__(self._file, SqliteIndex(self._file), memory)
         try:
             self._upgrade(steps)
         except BaseException:
