@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import settings
 
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.tokenizer import TOKENIZER_FILE, GLMTokenizer, train_tokenizer
@@ -35,6 +36,9 @@ CHROMIUM_ARGS = [
 def pytest_configure() -> None:
     """Keep what programs keep for their user apart from the user's own; before tests are read."""
     os.environ["QINGTAN_HOME"] = tempfile.mkdtemp(prefix="qingtan-tests-")
+    # How long an example takes says more of what else the machine does than of the code.
+    settings.register_profile("house", deadline=None)
+    settings.load_profile("house")
 
 
 def pytest_unconfigure() -> None:

@@ -51,7 +51,7 @@ def joined(groups: list[tuple[int, ...]]) -> list[int]:
     return [token for group in groups for token in group]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), text=TEXTS)
 def test_the_tokens_are_those_of_the_text_with_some_masked(
     tiny_tokenizer: GLMTokenizer, data: st.DataObject, text: str

@@ -42,7 +42,7 @@ def plain_find(
 LETTERS = st.text(alphabet="天地玄黄aB，", max_size=14)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(LETTERS, max_size=5), max_size=3),
     st.lists(LETTERS | st.lists(LETTERS, min_size=5, max_size=9).map("。".join), max_size=6),

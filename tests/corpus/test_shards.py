@@ -36,7 +36,7 @@ def describe(counts: NDArray[np.int64]) -> tuple[Source, ...]:
     return (Source(name="s", licence="MIT", documents=documents, bytes=size, tokens=tokens),)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_what_is_written_is_read(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["text", "conversations"]))

@@ -223,7 +223,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(schema=SCHEMAS, seed=st.integers(0, 2**32))
 def test_any_small_schema_is_kept_to(
     tiny: GrammarCompiler, tiny_tokenizer: GLMTokenizer, schema: dict[str, object], seed: int
@@ -232,7 +232,7 @@ def test_any_small_schema_is_kept_to(
     jsonschema.validate(json.loads(text), schema)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     choices=st.sets(st.text("ab你🙂 ", min_size=1, max_size=5), min_size=1, max_size=5),
     seed=st.integers(0, 2**32),
@@ -265,7 +265,7 @@ def test_a_mask_holds_the_tokens_that_lead_to_a_choice(
         written += pieces[token]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), wrong_at=st.integers(0, 8), asked_before=st.booleans())
 def test_drafts_leave_the_state_as_it_was(
     tiny: GrammarCompiler,

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.engine.kv_cache import BlockPool, CachedSequence, KVCache
@@ -167,7 +167,6 @@ def test_an_empty_cache_is_refused(wrong: tuple[int, int]) -> None:
 TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(TOKENS, st.sampled_from([(None, 0), ("a", 3), ("b", 4)]), st.integers(0, 12)),
@@ -197,7 +196,6 @@ def test_the_longest_beginning_of_whole_blocks_is_found(cases: list, block_token
             cache.release(sequence)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ahrp"), st.integers(0, 9)), max_size=60))
 def test_the_pool_keeps_count(operations: list[tuple[str, int]]) -> None:
     """Against a list of holdings: allocate, hold once more, release, publish."""

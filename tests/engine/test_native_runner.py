@@ -116,7 +116,7 @@ def test_float32_gives_what_transformers_gives(
     assert distance(got, exact) < 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plan=PLANS, seed=st.integers(0, 99))
 def test_any_chunks_on_any_blocks_give_the_whole_sequences_numbers(
     model: GLM, runner: NativeRunner, plan: list[dict[int, Wanted]], seed: int
@@ -128,7 +128,7 @@ def test_any_chunks_on_any_blocks_give_the_whole_sequences_numbers(
         np.testing.assert_allclose(result.hidden, wanted.hidden, rtol=5e-3, atol=5e-2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plan=PLANS, seed=st.integers(0, 99), threads=st.sampled_from([1, 3]))
 def test_neither_chunks_nor_company_nor_threads_change_a_bit(
     checkpoints: dict[str, Path], plan: list[dict[int, Wanted]], seed: int, threads: int

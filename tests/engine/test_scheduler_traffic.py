@@ -89,4 +89,4 @@ class AnyTraffic(RuleBasedStateMachine):
 
 
 TestAnyTraffic = AnyTraffic.TestCase
-TestAnyTraffic.settings = settings(deadline=None, max_examples=40, stateful_step_count=50)
+TestAnyTraffic.settings = settings(max_examples=40, stateful_step_count=50)

@@ -19,7 +19,7 @@ def stream(tokens: list[int], text: TextStream) -> list[str]:
     return [*pieces, text.finish()]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     written=st.text(LETTERS, max_size=30),
     stop=st.lists(st.text(LETTERS, min_size=1, max_size=4), max_size=3),

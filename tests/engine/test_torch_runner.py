@@ -45,7 +45,7 @@ def runner(model: GLM) -> TorchRunner:
     return TorchRunner(model, context=60, cache_bytes=SMALL, block_tokens=5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plan=PLANS, seed=st.integers(0, 99))
 def test_any_chunks_on_any_blocks_give_the_whole_sequences_numbers(
     model: GLM, runner: TorchRunner, plan: list[dict[int, Wanted]], seed: int

@@ -31,7 +31,7 @@ def plans(draw: st.DrawFn) -> list[tuple[list[int], int, tuple[int, int] | None]
     return draw(st.lists(st.tuples(rows, st.integers(1, 4), renewed), min_size=1, max_size=5))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(plan=plans(), first=st.lists(st.integers(0, 4), min_size=ROWS, max_size=ROWS))
 def test_every_row_goes_on_as_if_alone_with_its_prefix(
     plan: list[tuple[list[int], int, tuple[int, int] | None]], first: list[int]
@@ -79,7 +79,7 @@ def test_a_prefix_longer_than_the_cache_is_refused() -> None:
         cache.set_prefix(0, random_prefix(4))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     order=st.permutations(range(10)),
     block_tokens=st.integers(1, 4),

@@ -321,7 +321,7 @@ LINES = st.one_of(
     st.just(block("tool_call(a=1)")),
 )
 REPLIES = st.lists(LINES, max_size=6).map("".join)
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 @quick

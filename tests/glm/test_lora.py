@@ -64,7 +64,7 @@ def with_sums(model: GLM, name: str) -> GLM:
     targets=st.sets(st.sampled_from(LINEARS), min_size=1),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_it_is_the_sum_of_the_weights(
     rank: int, alpha: float, targets: set[str], seed: int
 ) -> None:

@@ -98,7 +98,7 @@ def steps(draw: st.DrawFn) -> list[tuple[list[int], int, list[int]]]:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(plan=steps())
 def test_sequences_in_a_cache_do_not_disturb_each_other(
     plan: list[tuple[list[int], int, list[int]]],

@@ -123,9 +123,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         open_stored(tmp_path)
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mangled_bytes_are_refused_or_mean_what_the_library_reads(
     tmp_path: Path, data: st.DataObject

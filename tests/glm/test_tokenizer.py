@@ -25,7 +25,7 @@ TEXTS = st.lists(
     ),
     max_size=8,
 ).map("".join)
-quick = settings(max_examples=80, deadline=None)
+quick = settings(max_examples=80)
 
 
 def check_round_trip(tokenizer: GLMTokenizer, text: str) -> None:

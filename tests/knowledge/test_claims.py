@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.claims import amounts, features, names, negations, stands_in
@@ -66,7 +66,6 @@ def test_words_that_look_like_negations_are_none(text: str) -> None:
     assert negations(text) == []
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_can_be_read(text: str) -> None:
     assert all(weight > 0 for weight in features(text).values())

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.evidence import check
@@ -95,7 +95,6 @@ def test_a_number_of_the_next_sentence_is_not_borrowed() -> None:
     assert check("甲型号的手机售价是500元。", [passage]).text == ""
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=3), st.text(max_size=20))
 def test_any_answer_can_be_checked(answer: str, passages: list[str], question: str) -> None:
     checked = check(answer, passages, question=question)

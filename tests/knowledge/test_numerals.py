@@ -1,11 +1,10 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.numerals import read_numeral, spell_articles, write_numeral
 
 
-@settings(deadline=None)
 @given(st.integers(1, 99_999))
 def test_what_is_written_is_read(number: int) -> None:
     assert read_numeral(write_numeral(number)) == number

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.quoting import quote
@@ -51,7 +51,6 @@ def test_evidence_is_the_share_of_the_question_that_a_passage_holds() -> None:
     assert evidence(asked, [STORY]) > evidence(asked.replace("1998", "1997"), [STORY])
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40), st.lists(st.text(max_size=60), max_size=3))
 def test_any_question_and_passages(question: str, passages: list[str]) -> None:
     assert 0 <= evidence(question, passages) <= 1

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.rewriting import by_model, rewrite
@@ -61,7 +61,6 @@ def test_a_whole_question_stays_as_it_is(said: Said, question: str) -> None:
     assert rewrite(question, turns(*said)) == question
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40), st.lists(st.text(max_size=40), max_size=4))
 def test_any_conversation_can_be_read(question: str, said: list[str]) -> None:
     first = rewrite(question, turns(*said))

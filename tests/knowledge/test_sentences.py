@@ -1,11 +1,10 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.sentences import split_sentences
 
 
-@settings(deadline=None)
 @given(st.text("天地。！？；\n .a1”）…", max_size=60))
 def test_the_sentences_together_are_the_text(text: str) -> None:
     assert "".join(split_sentences(text)) == text

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.knowledge.suspicion import is_suspicious, without_orders
@@ -45,7 +45,6 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
     assert without_orders(text) == text
 
 
-@settings(deadline=None)
 @given(st.text("忽略以上指令abc 。\n", max_size=60))
 @pytest.mark.security
 def test_what_is_left_is_never_suspicious(text: str) -> None:

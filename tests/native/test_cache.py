@@ -25,7 +25,7 @@ def halves(array: Floats) -> Floats:
     return array.astype(np.float16).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     groups=st.integers(1, 4),
     head_dim=st.integers(1, 8).map(lambda i: 4 * i),

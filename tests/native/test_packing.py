@@ -93,7 +93,7 @@ def test_q4_is_close_to_the_best_of_many_scales(distribution: str, pool: Pool) -
     assert error < 0.95 * squared_error(rows, most / -8).sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     exponent=st.integers(-44, 4),
     fmt=st.sampled_from(QUANTIZED),

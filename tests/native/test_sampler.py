@@ -44,7 +44,7 @@ OPTIONS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     OPTIONS,
     st.integers(40, 1500),
@@ -229,7 +229,6 @@ def test_a_fork_goes_on_from_the_same_state() -> None:
     assert [draw(same, logits) for _ in range(5)] == [draw(sampler, logits) for _ in range(5)]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200), st.data(), st.sampled_from([0.0, 1.0]))
 def test_a_mask_is_like_a_smaller_vocabulary(vocab: int, data: st.DataObject, t: float) -> None:
     allowed = sorted(data.draw(st.sets(st.integers(0, vocab - 1), min_size=1)))
@@ -292,7 +291,6 @@ def test_what_fails_has_drawn_nothing() -> None:
         assert draw(sampler, logits[i]) == token
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(0, 20), st.booleans(), st.integers(0, 99))
 def test_logprobs_are_the_log_softmax(vocab: int, top: int, ties: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qingtan.prompts import labels
@@ -128,7 +128,6 @@ def test_slots_are_asked_for_and_answered_as_in_training() -> None:
         assert labels.write_slots(triples) == answer
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS)))
 @example([("[1]", "地名")])
 def test_entities_are_read_as_they_are_written(pairs: list[tuple[str, str]]) -> None:
@@ -139,14 +138,12 @@ def test_entities_are_read_as_they_are_written(pairs: list[tuple[str, str]]) -> 
     assert labels.read_entities(f"```json\n{as_json}\n```") == set(pairs)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS)))
 @example([("酒店", "酒店设施", "是"), ("餐馆", "营业时间", "9点"), ("景点", "门票", "20元")])
 def test_slots_are_read_as_they_are_written(triples: list[tuple[str, str, str]]) -> None:
     assert labels.read_slots(labels.write_slots(triples)) == set(triples)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS)), st.lists(WORDS))
 def test_aspects_and_labels_are_read_as_they_are_written(
     pairs: list[tuple[str, str]], words: list[str]
@@ -155,7 +152,6 @@ def test_aspects_and_labels_are_read_as_they_are_written(
     assert labels.read_labels("、".join(words)) == list(dict.fromkeys(words))
 
 
-@settings(deadline=None)
 @given(st.text() | st.text('[]{}"：:|｜-、\n实体类型人名`json 1'))
 @example("[" * 100_000)
 @example('{"实体": "北京"}')

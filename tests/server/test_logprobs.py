@@ -138,7 +138,7 @@ def stream(
 TEXTS = st.text(st.sampled_from("春眠 \n\u3000🌕。a<b"), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(TEXTS, max_size=4), st.lists(TEXTS.filter(bool), max_size=2), st.booleans())
 def test_the_bytes_are_the_text_however_it_is_cut(
     tiny_tokenizer: GLMTokenizer, texts: list[str], stop: list[str], is_chat: bool

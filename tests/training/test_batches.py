@@ -16,7 +16,7 @@ from qingtan.training.batches import IGNORED, Batch, PackedRows
 from .samples import talk_shard, text_shard
 
 LENGTH = 12
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 
 
 def take_labels(batches: Iterator[Batch], count: int) -> Counter[int]:

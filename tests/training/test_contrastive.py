@@ -111,7 +111,7 @@ def plain_loss(model: GLM, batch: Batch, temperature: float) -> Tensor:
     return total
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(
     questions=st.integers(1, 6),
     negatives=st.integers(0, 4),

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qingtan.glm.config import GLMConfig
@@ -42,7 +42,6 @@ def test_the_course_of_a_run_by_hand() -> None:
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2]
 
 
-@settings(deadline=None)
 @given(steps=st.integers(2, 500), warmup=st.integers(0, 100), final=st.floats(0, 1))
 def test_a_cosine_is_that_of_torch(steps: int, warmup: int, final: float) -> None:
     warmup = min(warmup, steps - 1)

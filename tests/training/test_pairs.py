@@ -221,7 +221,7 @@ def test_rows_are_chosen_and_rejected_in_turn(a_hundred: PreferencePairs) -> Non
             assert batch.tokens[row, : side.length].tolist() == side.ids.tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(skip=st.integers(0, 60), rows=st.sampled_from([2, 4, 14]), seed=st.integers(0, 2**32))
 def test_to_skip_is_to_start_later(
     a_hundred: PreferencePairs, skip: int, rows: int, seed: int

@@ -104,7 +104,7 @@ def test_no_document_is_on_both_sides(tmp_path: Path, tiny_tokenizer: GLMTokeniz
     assert len({pair.document for pair in all_of(bare)}) == 7
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 24), st.integers(1, 24)), min_size=3, max_size=25),
     rows=st.integers(6, 12),

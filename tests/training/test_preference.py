@@ -78,7 +78,7 @@ def plain_loss(margins: NDArray[np.float64], smoothing: float) -> NDArray[np.flo
     return -(1 - smoothing) * np.log(probability) - smoothing * np.log(1 - probability)
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(
     logits=st.lists(st.floats(-20, 20), min_size=4, max_size=4),
     beta=st.floats(0.01, 2),

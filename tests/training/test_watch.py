@@ -44,7 +44,7 @@ def test_what_is_not_finite_stops_at_once(loss: float, norm: float, what: str) -
         Watch(0).check(1, loss, norm, BATCH)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     losses=st.lists(st.floats(0, 12), max_size=90),
     spike=st.sampled_from([0.5, 2.0, 5.0]),

@@ -43,7 +43,7 @@ TABLES = st.builds(
 
 
 @pytest.mark.parametrize("step", CLEANING_STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=TEXTS)
 def test_every_step_is_idempotent(step: str, text: str) -> None:
     cleaner = Cleaner(table_of(step))
@@ -51,7 +51,7 @@ def test_every_step_is_idempotent(step: str, text: str) -> None:
     assert cleaner.clean(once) == Cleaned(once, ())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(table=TABLES, text=TEXTS)
 def test_every_table_is_idempotent_and_reports_its_changes(table: CleaningTable, text: str) -> None:
     cleaner = Cleaner(table)
@@ -62,7 +62,7 @@ def test_every_table_is_idempotent_and_reports_its_changes(table: CleaningTable,
     assert all(before != after for before, after in pairwise(states))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=TEXTS)
 def test_the_default_table_leaves_what_can_be_written(text: str) -> None:
     clean = Cleaner(CleaningTable()).clean(text).text
@@ -82,7 +82,7 @@ def letters_of(text: str) -> Iterator[str]:
             yield character
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(table=TABLES, text=TEXTS.filter(lambda text: "&" not in text and "＆" not in text))
 def test_nothing_is_invented_and_the_order_stays(table: CleaningTable, text: str) -> None:
     kept = table.model_copy(update={"mojibake": False, "simplify": False})

@@ -29,7 +29,7 @@ def first_of_each(keys: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("partition_records", [2, 1 << 20])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(keys=st.lists(st.integers(0, 12), max_size=60), data=st.data())
 def test_all_exact_duplicates_are_found(
     partition_records: int, keys: list[int], data: st.DataObject

@@ -38,7 +38,7 @@ def with_duplicates(rng: random.Random, originals: int, copies: int) -> list[str
     return texts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 15), st.integers(0, 25), st.data())
 def test_only_what_is_alike_is_dropped_and_for_a_kept_document(
     seed: int, originals: int, copies: int, data: st.DataObject

@@ -39,7 +39,7 @@ def test_signatures_estimate_the_jaccard_similarity_without_bias(length: int) ->
     assert np.sqrt((errors**2).mean()) < 1.3 * deviation
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(min_size=0, max_size=80), max_size=12), st.data())
 def test_a_signature_does_not_depend_on_its_batch(texts: list[str], data: st.DataObject) -> None:
     signer = Signer(NearDuplicatesTable(min_grams=3, gram=2))

@@ -77,7 +77,7 @@ def check(texts: list[str], measures: Measures) -> None:
 
 
 @given(BATCH)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_measures_equal_their_definitions(texts: list[str]) -> None:
     measures = measure(texts)
     assert len(measures) == len(texts)
@@ -85,7 +85,6 @@ def test_measures_equal_their_definitions(texts: list[str]) -> None:
 
 
 @given(BATCH, BATCH)
-@settings(deadline=None)
 def test_a_text_measures_the_same_beside_any_others(first: list[str], second: list[str]) -> None:
     alone, together = asdict(measure(first)), asdict(measure(second + first + second))
     for name, column in alone.items():

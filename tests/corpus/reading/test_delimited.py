@@ -95,7 +95,7 @@ ROWS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=ROWS,
     end=st.sampled_from(["\n", "\r\n"]),
@@ -130,7 +130,7 @@ def test_rows_are_those_of_the_csv_module(
     assert not any(isinstance(item, Rejected) for item in found)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.sampled_from('ab"\n\r,'), max_size=40), block_bytes=st.integers(1, 1000))
 def test_any_text_gives_the_same_rows_in_any_blocks(
     tmp_path: Path, text: str, block_bytes: int

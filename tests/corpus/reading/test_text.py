@@ -40,7 +40,7 @@ def test_paragraphs_and_lines_have_their_lines(tmp_path: Path, suffix: str) -> N
     ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(st.sampled_from("ab 　\t\n\r汉é"), max_size=60),
     block_bytes=st.integers(1, 1000),

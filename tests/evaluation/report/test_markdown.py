@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -131,7 +131,6 @@ def test_a_card_s_section_has_headings_below_the_card_s() -> None:
 SIGNS = st.text(st.sampled_from("ab1 9.)-+*_=#>|`~:[]()<>&;!\\$\t\u3000甲\n"), max_size=40)
 
 
-@settings(deadline=None)
 @given(SIGNS)
 def test_a_quotation_reads_as_it_stands(text: str) -> None:
     shown = quotes_of(quote("始" + text + "末"))
@@ -143,7 +142,6 @@ def test_a_quotation_reads_as_it_stands(text: str) -> None:
     assert shown == ["\n".join(i + b for i, b in zip(indents, bare, strict=True))]
 
 
-@settings(deadline=None)
 @given(st.lists(SIGNS, min_size=1, max_size=4))
 def test_a_cell_reads_as_it_stands(texts: list[str]) -> None:
     cells = [f"甲{text}乙" for text in texts]

@@ -30,7 +30,7 @@ def own_text(chunks: list[Chunk], read: Document) -> str:
     return bare("".join(chunk.text for chunk in chunks))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(blocks(), max_size=12), st.integers(16, 60))
 def test_no_text_is_lost_or_doubled(read: list[Block], size: int) -> None:
     made = document(*read)
@@ -46,7 +46,7 @@ def test_no_text_is_lost_or_doubled(read: list[Block], size: int) -> None:
     assert all(title in seen or title in bare("".join(c.text for c in chunks)) for title in titles)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(blocks(), max_size=12), st.integers(16, 60))
 def test_chunks_keep_to_the_size_and_say_their_length_and_place(
     read: list[Block], size: int

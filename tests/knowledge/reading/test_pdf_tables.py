@@ -42,7 +42,7 @@ sides = st.lists(st.integers(12, 60), min_size=1, max_size=4)
     grids=st.lists(st.tuples(sides, sides), min_size=1, max_size=3),
     rotate=st.sampled_from([0, 90, 180, 270]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_tables_are_those_that_pdfplumber_finds(
     grids: list[tuple[list[int], list[int]]], rotate: int
 ) -> None:

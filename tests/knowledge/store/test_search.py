@@ -12,7 +12,7 @@ from qingtan.knowledge.store.interface import Filter, Store
 
 from .samples import document, put, texts
 
-WITHOUT_RESET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+WITHOUT_RESET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_the_best_comes_first(store: Store) -> None:

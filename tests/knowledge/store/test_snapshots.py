@@ -64,7 +64,7 @@ def assert_same(got: list[Found], expected: list[Found]) -> None:
     )
 
 
-@settings(max_examples=60, deadline=None, phases=set(Phase) - {Phase.shrink})  # it takes minutes
+@settings(max_examples=60, phases=set(Phase) - {Phase.shrink})  # it takes minutes
 @given(
     rounds=st.lists(CHANGES, min_size=1, max_size=3),
     queries=st.lists(TEXTS, min_size=1, max_size=6),

@@ -116,7 +116,7 @@ def test_strata_leave_less_to_chance_than_independent_draws() -> None:
     assert found.mean(0) == pytest.approx(p, abs=0.01)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(np.float32, (3, 17), elements=st.floats(-1e4, 1e4, width=32)),
     st.sampled_from([0.5, 1.0, 2.0]),

@@ -108,7 +108,7 @@ def test_an_answer_ends_with_a_stop_token(student: GLM, tiny_tokenizer: GLMToken
     assert not any(stop in ids[:-1] for ids in answers for stop in stops)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     shapes=st.lists(
         st.lists(st.tuples(st.integers(1, 20), st.integers(1, 5)), max_size=3),

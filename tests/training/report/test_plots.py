@@ -60,7 +60,7 @@ def test_points_stand_between_the_axes() -> None:
     assert (drawing.y_ticks[0].at, drawing.y_ticks[-1].at) == (bottom, plots.TOP)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=300))
 def test_smoothing_is_the_mean_around(values: list[float]) -> None:
     half = 1 if len(values) < 80 else len(values) // 40
@@ -68,7 +68,7 @@ def test_smoothing_is_the_mean_around(values: list[float]) -> None:
     assert smooth(values) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=400), st.integers(8, 60))
 def test_thinning_keeps_ends_and_extremes(values: list[float], most: int) -> None:
     kept = thin(values, most)
