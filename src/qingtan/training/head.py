@@ -54,6 +54,11 @@ def score_likelihood(labels: Tensor) -> Score:
     return score
 
 
+def chunk_size(device: str) -> int:
+    """Return the tokens whose logits are best made in one product, on a type of device."""
+    return _CPU_CHUNK if device == "cpu" else _GPU_CHUNK
+
+
 def _blocks(logits: Tensor) -> Iterator[slice]:
     """Yield slices of the rows of logits (n, V), of as many as are best worked on at once."""
     rows = len(logits)
@@ -73,7 +78,7 @@ class _ScoredHead(torch.autograd.Function):
         of_weight = None
         if weight is not None and ctx.needs_input_grad[1]:
             of_weight = torch.zeros_like(weight, dtype=torch.float32)
-        size = _CPU_CHUNK if kind == "cpu" else _GPU_CHUNK
+        size = chunk_size(kind)
         sums = []
         scored: Tensor | None = None  # always the same memory, which stays in the cache
         for start in range(0, max(1, len(hidden)), size):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qingtan.errors import UserError
 from qingtan.glm.checkpoint import load_model
@@ -16,7 +16,7 @@ from qingtan.training.batches import Batch
 from qingtan.training.distillation.divergences import grade
 from qingtan.training.distillation.hidden import HiddenMatching
 from qingtan.training.distillation.on_policy import answer_batch, is_on_policy
-from qingtan.training.head import Score, score_head, score_likelihood
+from qingtan.training.head import Score, chunk_size, score_head, score_likelihood
 from qingtan.training.objective import NONE, Loss, Objective
 from qingtan.training.subject import Subject
 from qingtan.training.tables import DistillationTable
@@ -102,11 +102,10 @@ class TeacherDistillation(Objective):
         """
         # The rows of padding differ between the two, and mean nothing.
         known = slice(self._tokenizer.vocab_size)
-        head = self._teacher.model.head
+        teacher = _Logits(self._teacher.model.head, hidden)
 
         def score(logits: Tensor, here: slice) -> Tensor:
-            with torch.no_grad():
-                theirs = head(hidden[here])
+            theirs = teacher.at(here)
             ours = logits[:, known].clone()
             values, gradient = grade(self._table, theirs[:, known].float(), ours)
             apart = values.sum(dtype=torch.float64)
@@ -116,6 +115,27 @@ class TeacherDistillation(Objective):
             return torch.stack([ce_weight * ce + (1 - ce_weight) * apart, apart, ce])
 
         return score
+
+
+class _Logits:
+    """A head's logits, made of many tokens at once, and given a few at a time, in their order.
+
+    A product of few rows costs nearly as much as one of many: each packs the head's weights anew.
+    """
+
+    def __init__(self, head: nn.Module, hidden: Tensor) -> None:
+        self._head, self._hidden = head, hidden
+        self._start = 0
+        self._made: Tensor | None = None
+
+    def at(self, here: slice) -> Tensor:
+        """Return the logits (n, V) of the tokens in a slice, which comes after the last one."""
+        if self._made is None or here.stop > self._start + len(self._made):
+            size = max(chunk_size(self._hidden.device.type), here.stop - here.start)
+            self._start = here.start
+            with torch.no_grad():
+                self._made = self._head(self._hidden[here.start : here.start + size])
+        return self._made[here.start - self._start : here.stop - self._start]
 
 
 def open_teacher(
