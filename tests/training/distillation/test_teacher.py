@@ -53,10 +53,12 @@ def forward_kl(teacher: Tensor, student: Tensor) -> Tensor:
     return F.kl_div(*logs, reduction="sum", log_target=True)
 
 
-def test_the_loss_is_the_weighted_sum_of_its_parts(tiny_tokenizer: GLMTokenizer) -> None:
+@pytest.mark.parametrize("rows", [4, 30])  # 30 have more tokens than are scored together
+def test_the_loss_is_the_weighted_sum_of_its_parts(tiny_tokenizer: GLMTokenizer, rows: int) -> None:
     teacher, student = make_model(1, 10, vocab_size=640), make_model(2)
     values = {"ce_weight": 0.3, "temperature": 2.0, "hidden_weight": 0.1}
-    distillation, batch = objective(tiny_tokenizer, teacher, student, **values), make_pieces(0)
+    distillation = objective(tiny_tokenizer, teacher, student, **values)
+    batch = make_pieces(0, rows)
     loss = distillation.loss(Subject(student), batch)
     known = tiny_tokenizer.vocab_size
     with torch.no_grad():
