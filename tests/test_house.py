@@ -1,7 +1,6 @@
 """The floors of the house: a room imports only from the floors below it."""
 
-import ast
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import pytest
@@ -36,18 +35,8 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imported_rooms(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        else:
-            continue
-        for name in names:
-            package, _, rest = name.partition(".")
-            if package == "qingtan" and rest:
-                yield rest.split(".")[0]
+def imported_rooms(path: Path) -> list[str]:
+    return re.findall(r"^ *(?:from|import) qingtan\.(\w+)", path.read_text(encoding="utf-8"), re.M)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
