@@ -13,7 +13,9 @@ MODULES = {
     "qingtan": "retrieval_peers.with_qingtan",
     "bm25s + jieba": "retrieval_peers.with_bm25s",
     "LangChain": "retrieval_peers.with_langchain",
+    "LangChain + jieba": "retrieval_peers.with_langchain_jieba",
     "LlamaIndex": "retrieval_peers.with_llama_index",
+    "LlamaIndex + jieba": "retrieval_peers.with_llama_index_jieba",
 }
 
 

@@ -1,5 +1,6 @@
 """LlamaIndex's splitter and BM25 retriever as they come, of llama-index-retrievers-bm25."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from llama_index.core import Document
@@ -10,12 +11,22 @@ from retrieval_peers.side import read_lines
 
 
 class LlamaIndex:
-    """See `Side`."""
+    """See `Side`.
+
+    Args:
+        spaced: puts spaces between words, where its retriever cuts.
+    """
+
+    def __init__(self, spaced: Callable[[str], str] = str) -> None:
+        self._spaced = spaced
 
     def index(self, documents: Path, chunks: Path) -> None:
         """See `Side`."""
         read = [
-            Document(text=f"{record['title']}\n{record['text']}", metadata={"name": record["name"]})
+            Document(
+                text=self._spaced(f"{record['title']}\n{record['text']}"),
+                metadata={"name": record["name"]},
+            )
             for record in read_lines(documents)
         ]
         nodes = SentenceSplitter().get_nodes_from_documents(read)
@@ -23,7 +34,8 @@ class LlamaIndex:
 
     def find(self, question: str, limit: int) -> list[str]:
         """See `Side`."""
-        return [found.node.metadata["name"] for found in self._retriever.retrieve(question)][:limit]
+        found = self._retriever.retrieve(self._spaced(question))
+        return [each.node.metadata["name"] for each in found][:limit]
 
 
 def open_side(size: int) -> LlamaIndex:
