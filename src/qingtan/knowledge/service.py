@@ -15,16 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from qingtan.errors import NotFound, UserError
 from qingtan.glm.catalogue import find_model
-from qingtan.glm.tokenizer import load_tokenizer
 from qingtan.i18n import tr
-from qingtan.knowledge.chunking import cut
-from qingtan.knowledge.chunks import Chunk
-from qingtan.knowledge.documents import Block, Document
+from qingtan.knowledge.chunking.by_tokens import cutter
+from qingtan.knowledge.documents import Block
 from qingtan.knowledge.encoders import Encoder
 from qingtan.knowledge.ingestion import Ingestion, Item, Job
 from qingtan.knowledge.loading import Loading, address_item, items_of
@@ -105,7 +102,7 @@ class Knowledge:
         loading = Loading(Reader(limits))
         drawing = Reader(_for_drawing(limits or Limits()))
         ingestion = Ingestion(
-            store, loading.read, _cutter(find_model(tokenizer)), encoder, load=loading.load
+            store, loading.read, cutter(find_model(tokenizer)), encoder, load=loading.load
         )
         retriever = Retriever(store, encoder)
         parts = _Parts(folder, store, loading, drawing, ingestion, retriever, threading.Lock())
@@ -395,14 +392,3 @@ class Knowledge:
 
 def _for_drawing(limits: Limits) -> Limits:
     return replace(limits, seconds=min(limits.seconds, _LONGEST_DRAWING))
-
-
-def _cutter(model: Path) -> Callable[[Document], list[Chunk]]:
-    """Return what cuts documents by the tokens of a model; its tokenizer is loaded when needed."""
-
-    @cache
-    def measure() -> Callable[[str], int]:
-        tokenizer = load_tokenizer(model)
-        return lambda text: len(tokenizer.encode(text))
-
-    return lambda document: cut(document, measure())

@@ -4,9 +4,7 @@ What is learned follows from the recipe and the data: every token of a text, the
 conversation, the better of two answers, or a teacher's distribution.
 """
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from qingtan.training.setup import (
     choose_device,
     choose_precision,
 )
+from qingtan.training.signals import held_back_signals
 from qingtan.training.watch import Watch
 
 
@@ -118,7 +117,7 @@ class Trainer:
             self._examine_before()
             if self.examination.begins:
                 self._evaluate()
-        with _held_back_signals() as stopped:
+        with held_back_signals() as stopped:
             batches = self.source.batches(self.recipe.batch_rows, skip=self.step)
             for _ in self.progress.steps(self.step):
                 is_asked_to_stop = self._train_step(next(batches), stopped())
@@ -375,34 +374,3 @@ def _tell_finding(before: Mapping[str, float] | None, after: Mapping[str, float]
 
 def _seed_of(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
-
-
-@contextmanager
-def _held_back_signals() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and a polite kill into a flag that is looked at between steps.
-
-    A second Ctrl-C stops at once, but not under torchrun, which passes the first one on again.
-    """
-    pressed = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(*_: Any) -> None:
-        nonlocal pressed
-        pressed = True
-        if not torch.distributed.is_initialized():
-            restore()
-
-    for number in signals:
-        signal.signal(number, note)
-    try:
-        yield lambda: pressed
-    finally:
-        restore()

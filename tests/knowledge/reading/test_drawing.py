@@ -2,7 +2,6 @@
 
 import io
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,12 +14,6 @@ from qingtan.knowledge.reading.limits import MIB
 from .files import source
 from .pdf_writer import Pdf
 from .test_reader import damaged, endless_pdf
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    with Reader() as reader:
-        yield reader
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import io
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ from qingtan.knowledge.reading.limits import MIB
 
 from .files import archive, rewritten, sheet, slides, source, word
 from .pdf_writer import Pdf
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    with Reader() as reader:
-        yield reader
 
 
 @pytest.fixture(autouse=True)
