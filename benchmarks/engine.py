@@ -4,12 +4,14 @@ Each side is a process of its own with the same random weights and as many threa
 turns. llama.cpp is built for this very processor from llama-cpp-python's source, which takes ten
 minutes or more the first time (`--llama-cpp` names the folder of its environment), and gets the
 weights as Q8_0 (int8) or Q4_0 (int4, with a head of Q8_0 as ours; int4-all without); transformers
-computes in float32. First all have to agree on what a float32 model predicts: that they compute the
-same.
+computes in float32. `--instructions avx2` holds Qingtan and llama.cpp to what most laptops have; by
+default they use all of the processor that they can. First all have to agree on what a float32 model
+predicts: that they compute the same.
 
     python benchmarks/engine.py
     python benchmarks/engine.py --shape 25m --precision int8 --rows read-128 write-1 write-4
     python benchmarks/engine.py --shape 6b --precision int4 --sides qingtan llama.cpp --rounds 3
+    python benchmarks/engine.py --instructions avx2 --sides qingtan llama.cpp
 
 The rows: `read-N` is a prompt of N tokens, in tokens a second; `write-N` is writing after N prompts
 at once, tokens a second in all; `share` is 16 prompts that begin alike, in requests a second, all
@@ -73,8 +75,11 @@ def main() -> None:
     options = parse_arguments()
     pythons = {}
     if LLAMA_CPP in options.sides:
-        pythons[LLAMA_CPP] = find_llama_cpp(options.llama_cpp)
-    program = ceilings.build(options.work)
+        folder = options.llama_cpp or options.work / f"llama-cpp-{options.instructions}"
+        pythons[LLAMA_CPP] = find_llama_cpp(folder, options.instructions)
+    if options.instructions != "native":
+        os.environ["QINGTAN_ISA"] = options.instructions  # of our side's process
+    program = ceilings.build(options.work, options.instructions)
     for shape in options.shape:
         bench = Bench(options, shape, prepare(shape, options.work), program, pythons)
         if not options.no_check:
@@ -97,12 +102,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", choices=list(MODULES), default=list(MODULES))
     parser.add_argument("--rounds", type=int, default=5, help="of each, the median is printed")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--instructions",
+        choices=list(ceilings.TARGETS),
+        default="native",
+        help="what Qingtan, llama.cpp and the ceilings may use of the processor",
+    )
     parser.add_argument("--no-check", action="store_true", help="do not compare predictions")
     parser.add_argument("--work", type=Path, default=WORK, help="the folder of the models")
     parser.add_argument(
         "--llama-cpp",
         type=Path,
-        default=WORK / "llama-cpp",
         help="the folder of an environment with llama-cpp-python, built there if it is missing",
     )
     return parser.parse_args()

@@ -12,18 +12,23 @@ SOURCE = Path(__file__).with_name("ceilings.cpp")
 # Bits of a weight with its share of a scale (fp16, one for 32 weights), and what multiplies it.
 BITS = {"float32": 32.0, "int8": 8.5, "int4": 4.5}
 PRODUCTS = {"float32": "float32", "int8": "int8", "int4": "int8"}
+TARGETS = {"native": "native", "avx2": "haswell"}  # what g++ calls the instructions
 
 
-def build(folder: Path) -> Path:
-    """Return the program that measures, compiled for this processor where it is not yet.
+def build(folder: Path, instructions: str) -> Path:
+    """Return the program that measures, compiled where it is not yet.
+
+    Args:
+        folder: where it lies.
+        instructions: a key of TARGETS.
 
     Raises:
         RuntimeError: g++ is missing or cannot compile it.
     """
-    program = folder / "ceilings"
+    program = folder / f"ceilings-{instructions}"
     if not program.exists() or program.stat().st_mtime < SOURCE.stat().st_mtime:
         folder.mkdir(parents=True, exist_ok=True)
-        flags = ["-std=c++20", "-O3", "-march=native", "-pthread"]
+        flags = ["-std=c++20", "-O3", f"-march={TARGETS[instructions]}", "-pthread"]
         try:
             subprocess.run(["g++", *flags, str(SOURCE), "-o", str(program)], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
