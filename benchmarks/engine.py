@@ -16,7 +16,8 @@ predicts: that they compute the same.
 The rows: `read-N` is a prompt of N tokens, in tokens a second; `write-N` is writing after N prompts
 at once, tokens a second in all; `share` is 16 prompts that begin alike, in requests a second, all
 included: each side keeps what they share once; `memory` is the peak of a process that only reads
-512 tokens and writes 64, in MiB, mapped files included.
+512 tokens and writes 64, in MiB, mapped files included; `perplexity`, of the built-in model alone,
+is that of held-out texts.
 
 Prints a Markdown table of medians, and the share of the machine's ceiling that they reach: memory
 bandwidth and products are measured in each round too. Compare only what was measured on a machine
@@ -24,25 +25,31 @@ that was quiet. Needs Linux and g++.
 """
 
 import argparse
+import json
+import math
 import os
 import random
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import zstandard
 from engine_peers import ceilings
 from engine_peers.ceilings import Ceiling
 from engine_peers.llama_cpp_build import find_llama_cpp
-from engine_peers.models import SHAPES, prepare, prepare_gguf
+from engine_peers.models import BUILT_IN, SHAPES, prepare, prepare_gguf
 from engine_peers.precisions import PRECISIONS
 from engine_peers.processes import BENCHMARKS, LLAMA_CPP, MODULES, TRANSFORMERS, SideProcess
 from engine_peers.side import Side, Tokens
 
 from qingtan.glm.config import GLMConfig
+from qingtan.glm.tokenizer import load_tokenizer
 
 WORK = BENCHMARKS.parent / "runs/engine"
+ARTICLES = BENCHMARKS.parent / "../shared/data/eval/summarization.jsonl.zst"
 WRITTEN = 64
 # Prompts before writing; a model of billions of parameters would read longer ones for minutes.
 PROMPT, LARGE_PROMPT = 128, 16
@@ -50,6 +57,7 @@ LARGE = 1_000_000_000
 SEQUENCES = 16
 BEGINNING, REST, ANSWER = 1000, 24, 32
 CHECKED = 256
+TEXTS, TEXT_TOKENS = 100, 512
 AGREEMENT = 0.98
 
 
@@ -91,6 +99,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
     rows = ["read-128", "read-512", *(f"write-{n}" for n in (1, 2, 4, 8, 16)), "share", "memory"]
+    rows.append("perplexity")
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--shape", nargs="+", choices=list(SHAPES), default=["built-in", "25m", "100m"]
@@ -108,6 +117,7 @@ def parse_arguments() -> argparse.Namespace:
         default="native",
         help="what Qingtan, llama.cpp and the ceilings may use of the processor",
     )
+    parser.add_argument("--texts", type=Path, default=ARTICLES, help="for the perplexity")
     parser.add_argument("--no-check", action="store_true", help="do not compare predictions")
     parser.add_argument("--work", type=Path, default=WORK, help="the folder of the models")
     parser.add_argument(
@@ -179,8 +189,10 @@ class Bench:
         with ExitStack() as stack:
             opened = [stack.enter_context(self.open(name, precision)) for name in sides]
             for name in self.options.rows:
-                if name != "memory":
+                if name not in ("memory", "perplexity"):
                     self.print_row(name, make_row(name, self.config), precision, opened)
+            if "perplexity" in self.options.rows and self.shape == "built-in":
+                self.print_perplexity(opened)
         if "memory" in self.options.rows:
             self.print_memory(precision)
 
@@ -199,6 +211,14 @@ class Bench:
         ceiling = row.amount / statistics.median(least)
         shares = [f"{s / ceiling:.0%}" for side, s in speeds.items() if side != TRANSFORMERS]
         print_cells(name, row.unit, speeds, [f"{ceiling:.4g}", *shares])
+
+    def print_perplexity(self, opened: Sequence[SideProcess]) -> None:
+        """Let the sides say how likely each token of held-out articles is; lower is better."""
+        texts = read_texts(self.options.texts)
+        count = sum(len(tokens) - 1 for tokens in texts)
+        figures = {side.name: math.exp(sum(map(side.score, texts)) / count) for side in opened}
+        shares = ["–" for name in figures if name != TRANSFORMERS]
+        print_cells("perplexity", f"of {count:,} tokens", figures, ["–", *shares])
 
     def print_memory(self, precision: str) -> None:
         """Measure the peak of memory of each side in a process that does nothing else."""
@@ -267,6 +287,15 @@ def sharing(config: GLMConfig) -> Row:
             + ANSWER * ceiling.seconds(SEQUENCES, SEQUENCES)
         ),
     )
+
+
+def read_texts(path: Path) -> list[Tokens]:
+    """Return the beginnings of texts, as the built-in model reads them."""
+    tokenizer = load_tokenizer(BUILT_IN)
+    lines = zstandard.open(path, "rt", encoding="utf-8")
+    with lines:
+        texts = [json.loads(line)["input"] for line in islice(lines, TEXTS)]
+    return [[*tokenizer.prefix, *tokenizer.encode(text)][:TEXT_TOKENS] for text in texts]
 
 
 def draw(config: GLMConfig, count: int, seed: int) -> Tokens:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine_peers.likelihood import nats
 from engine_peers.precisions import PRECISIONS
 from engine_peers.side import Tokens
 from qingtan import native
@@ -66,9 +67,15 @@ class Ours:
 
     def predict(self, tokens: Tokens) -> list[int]:
         """See `Side`."""
+        return _likeliest(self._all_logits(tokens))
+
+    def score(self, tokens: Tokens) -> float:
+        """See `Side`."""
+        return nats(self._all_logits(tokens), tokens)
+
+    def _all_logits(self, tokens: Tokens) -> NDArray[np.float32]:
         (blocks,) = self._deal(1, len(tokens))
-        result = self._runner.forward([Chunk(tokens, 0, blocks, logits=len(tokens))])
-        return _likeliest(result.logits)
+        return self._runner.forward([Chunk(tokens, 0, blocks, logits=len(tokens))]).logits
 
     def _deal(self, sequences: int, tokens: int, first: int = 0) -> list[list[int]]:
         """Return so many sequences' blocks, from the `first` on, with room for so many tokens."""

@@ -79,6 +79,10 @@ class SideProcess:
         """See `Side`."""
         return list(map(int, self._ask("predict", tokens)))
 
+    def score(self, tokens: Tokens) -> float:
+        """See `Side`."""
+        return float(self._ask("score", tokens))
+
     def peak_memory(self) -> int:
         """Return the most bytes that the process has held, mapped files included."""
         return int(self._ask("peak_memory"))

@@ -29,3 +29,6 @@ class Side(Protocol):
 
     def predict(self, tokens: Tokens) -> list[int]:
         """Return the likeliest next token at each position of a prompt."""
+
+    def score(self, tokens: Tokens) -> float:
+        """Return the negative log-likelihood of all tokens of a text but the first, in nats."""

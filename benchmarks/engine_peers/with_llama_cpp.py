@@ -12,7 +12,9 @@ from typing import Any
 
 import llama_cpp  # type: ignore[import-not-found]
 import numpy as np
+from numpy.typing import NDArray
 
+from engine_peers.likelihood import nats
 from engine_peers.side import Tokens
 
 # llama.cpp's own default: the most tokens of a call. It computes them in parts of 512.
@@ -81,6 +83,11 @@ class LlamaCpp:
         self._empty_cache(1, len(tokens))
         return self._decode([tokens], 0, last_only=False)
 
+    def score(self, tokens: Tokens) -> float:
+        """See `Side`."""
+        self._empty_cache(1, len(tokens))
+        return nats(self._compute([tokens], 0, last_only=False), tokens)
+
     def _empty_cache(self, sequences: int, tokens: int, unified: bool = False) -> None:
         """Have a cache of so many tokens a sequence, or of so many for all where it is unified."""
         wanted = (sequences, tokens, unified)
@@ -113,6 +120,13 @@ class LlamaCpp:
         self, rows: Sequence[Tokens], position: int, *, last_only: bool = True
     ) -> list[int]:
         """Compute each sequence's tokens from a position, and return what follows the wanted."""
+        chosen: list[int] = self._compute(rows, position, last_only=last_only).argmax(-1).tolist()
+        return chosen
+
+    def _compute(
+        self, rows: Sequence[Tokens], position: int, *, last_only: bool
+    ) -> NDArray[np.float32]:
+        """Return the logits after the wanted tokens; they hold until the next step."""
         batch, i = self._batch, 0
         for sequence, tokens in enumerate(rows):
             for offset, token in enumerate(tokens):
@@ -127,7 +141,4 @@ class LlamaCpp:
             raise RuntimeError(f"llama_decode: {status}")
         outputs = len(rows) if last_only else i
         logits = llama_cpp.llama_get_logits(self._context)
-        chosen: list[int] = (
-            np.ctypeslib.as_array(logits, (outputs, self._vocab_size)).argmax(-1).tolist()
-        )
-        return chosen
+        return np.ctypeslib.as_array(logits, (outputs, self._vocab_size))

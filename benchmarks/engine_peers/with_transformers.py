@@ -12,6 +12,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from engine_peers.likelihood import nats
 from engine_peers.side import Tokens
 
 
@@ -57,10 +58,17 @@ class Transformers:
 
     def predict(self, tokens: Tokens) -> list[int]:
         """See `Side`."""
-        rows = torch.tensor([tokens])
-        with torch.inference_mode():
-            predicted: list[int] = self._model(rows).logits[0].argmax(-1).tolist()
+        predicted: list[int] = self._all_logits(tokens).argmax(-1).tolist()
         return predicted
+
+    def score(self, tokens: Tokens) -> float:
+        """See `Side`."""
+        return nats(self._all_logits(tokens).numpy(), tokens)
+
+    def _all_logits(self, tokens: Tokens) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = self._model(torch.tensor([tokens])).logits[0]
+        return logits
 
     def _new_cache(self) -> Any:
         return transformers.DynamicCache(config=self._model.config)
