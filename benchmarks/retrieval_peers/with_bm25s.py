@@ -1,5 +1,6 @@
 """bm25s over words by jieba, in memory, of chunks that are cut already."""
 
+import sys
 from pathlib import Path
 
 import bm25s
@@ -31,7 +32,8 @@ class Bm25s:
 
 
 def _words(text: str) -> list[str]:
-    return [word for word in jieba.cut(text) if word.strip()]
+    # Each word once in memory, or a million chunks would take many gigabytes.
+    return [sys.intern(word) for word in jieba.cut(text) if word.strip()]
 
 
 def open_side(size: int) -> Bm25s:

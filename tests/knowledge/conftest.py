@@ -116,3 +116,9 @@ def has_pgvector(address: str) -> bool:
     with psycopg.connect(address) as connection:
         query = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"
         return connection.execute(query).fetchone() is not None
+
+
+@pytest.fixture
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages in English, whatever this machine speaks."""
+    monkeypatch.setenv("QINGTAN_LANG", "en")

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from qingtan.knowledge.reading import Unreadable
 from qingtan.knowledge.web import Fetched, WebLimits, fetch, is_public, name_of
 
+pytestmark = pytest.mark.usefixtures("english")
+
 HERE = "127.0.0.1"
 Answers = dict[str, Callable[[BaseHTTPRequestHandler], None]]
 
@@ -67,11 +69,6 @@ def serving(
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QINGTAN_LANG", "en")
 
 
 def names(monkeypatch: pytest.MonkeyPatch, table: dict[str, list[str]]) -> list[str]:

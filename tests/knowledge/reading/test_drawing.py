@@ -15,10 +15,7 @@ from .files import source
 from .pdf_writer import Pdf
 from .test_reader import damaged, endless_pdf
 
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QINGTAN_LANG", "en")
+pytestmark = pytest.mark.usefixtures("english")
 
 
 def two_pages(rotate: int = 0) -> Pdf:

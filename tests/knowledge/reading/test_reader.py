@@ -15,10 +15,7 @@ from qingtan.knowledge.reading.limits import MIB
 from .files import archive, rewritten, sheet, slides, source, word
 from .pdf_writer import Pdf
 
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QINGTAN_LANG", "en")
+pytestmark = pytest.mark.usefixtures("english")
 
 
 def docx_of(text: str) -> bytes:
