@@ -37,6 +37,16 @@ Kernels avx2() {
 }
 #endif
 
+#if defined(QINGTAN_AVX2) && defined(QINGTAN_AVXVNNI_MATMUL)
+#define QINGTAN_AVXVNNI
+Kernels avxvnni() {
+  Kernels kernels = avx2();
+  kernels.name = "avxvnni";
+  fill_matmul_avxvnni(kernels);
+  return kernels;
+}
+#endif
+
 #if defined(QINGTAN_AVX512_MATMUL) || defined(QINGTAN_AVX512_REST)
 #define QINGTAN_AVX512
 Kernels avx512() {
@@ -76,6 +86,11 @@ std::vector<Kernels> runnable() {
 #ifdef QINGTAN_AVX512
   if (has_avx512()) {
     tables.push_back(avx512());
+  }
+#endif
+#ifdef QINGTAN_AVXVNNI
+  if (has_avxvnni()) {
+    tables.push_back(avxvnni());
   }
 #endif
 #ifdef QINGTAN_AVX2

@@ -67,6 +67,8 @@ bool has_avx2() {
   return avx && fma && f16c && has(leaf(7, 0).b, 5) && saves_avx();
 }
 
+bool has_avxvnni() { return has_avx2() && has(leaf(7, 1).a, 4); }
+
 bool has_avx512() {
   const Registers seven = leaf(7, 0);
   const bool f = has(seven.b, 16);
@@ -80,6 +82,7 @@ bool has_avx512() {
 #else
 
 bool has_avx2() { return false; }
+bool has_avxvnni() { return false; }
 bool has_avx512() { return false; }
 
 #endif

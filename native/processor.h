@@ -6,7 +6,10 @@ namespace qingtan {
 // AVX2, FMA and F16C.
 bool has_avx2();
 
-// Those, and AVX-512 F, BW, VL, DQ and VNNI. (Its BF16 is younger: kernels that use it ask for it.)
+// Those, and VNNI's products of bytes in AVX2's registers.
+bool has_avxvnni();
+
+// AVX2's, and AVX-512 F, BW, VL, DQ and VNNI. (Its BF16 is younger: kernels that use it ask for it.)
 bool has_avx512();
 
 // Armv8.2's dot product and fp16 arithmetic.

@@ -10,6 +10,7 @@ namespace qingtan {
 // quantize, matmul, embed.
 void fill_matmul_portable(Kernels& kernels);
 void fill_matmul_avx2(Kernels& kernels);
+void fill_matmul_avxvnni(Kernels& kernels);
 void fill_matmul_avx512(Kernels& kernels);
 void fill_matmul_neon(Kernels& kernels);
 

@@ -7,27 +7,11 @@
 // another instruction adds pairs up in 32 bits. A weight's four bytes are two words of 16 bits: its
 // values at even places are got by masking, those at odd places by shifting, and activations are
 // packed likewise. (Moving the weight's sign over to the activation, so that bytes do, costs more.)
-#include <immintrin.h>
-
-#include "../matmul_walk.h"
 #include "matmul.h"
+#include "quantized_tile.h"
 
 namespace qingtan {
 namespace {
-
-__m256i four(const uint8_t* values) {
-  int32_t bits;
-  std::memcpy(&bits, values, 4);
-  return _mm256_set1_epi32(bits);
-}
-
-__m256i bytes(const uint8_t* at) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-}
-
-__m256 half_floats(const uint8_t* at) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
-}
 
 // Keeps a sum in its register as it is now. Left alone, compilers regroup the additions of integers
 // into trees, whose leaves do not fit into the registers.
@@ -35,63 +19,6 @@ void hold(__m256i& sum) {
 #if defined(__GNUC__)
   __asm__("" : "+x"(sum));
 #endif
-}
-
-// Sums of R rows, in two vectors of 8 weights' rows.
-template <int R>
-using Sums = __m256[R][2];
-template <int R>
-using Dots = __m256i[R][2];
-
-template <class Kind, int R>
-void add_group(const uint8_t* w, const uint8_t* in, const Dots<R>& dots, Sums<R>& sums) {
-  const uint8_t* halves = w + Kind::kWeightBytes - 2 * kBlockRows;
-  const __m256 scale[2] = {half_floats(halves), half_floats(halves + 16)};
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    const __m256 row_scale = _mm256_set1_ps(Kind::template scale<R>(in, r));
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      const __m256 both = _mm256_mul_ps(scale[h], row_scale);
-      sums[r][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][h]), both, sums[r][h]);
-    }
-  }
-}
-
-template <class Kind, int R>
-void quantized_tile(const Tile& tile) {
-  const uint8_t* w = tile.weights;
-  const uint8_t* in = tile.input;
-  Sums<R> sums;
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      const float* out = tile.out + r * tile.stride + h * 8;
-      sums[r][h] = tile.fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
-    }
-  }
-  for (int64_t i = 0; i < tile.count; i += kGroup) {
-#pragma GCC unroll 9
-    for (int line = 0; line < Kind::kWeightBytes; line += 64) {
-      __builtin_prefetch(w + tile.ahead + line);
-    }
-    Dots<R> dots;
-    Kind::template dot<R>(w, in, dots);
-    add_group<Kind, R>(w, in, dots, sums);
-    w += Kind::kWeightBytes;
-    in += R * Kind::kInputBytes;
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      if (tile.bias != nullptr) {
-        sums[r][h] = _mm256_add_ps(sums[r][h], _mm256_loadu_ps(tile.bias + h * 8));
-      }
-      _mm256_storeu_ps(tile.out + r * tile.stride + h * 8, sums[r][h]);
-    }
-  }
 }
 
 // The even values of a group's fours as pairs of 16 bits, then the odd ones.

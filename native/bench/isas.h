@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "../processor.h"
 #include "../tables.h"
 
 namespace qingtan::bench {
@@ -15,10 +16,13 @@ struct Isa {
 inline std::vector<Isa> isas() {
   std::vector<Isa> found;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
+  if (has_avx2()) {
     found.push_back({"avx2", fill_matmul_avx2});
   }
-  if (__builtin_cpu_supports("avx512vnni")) {
+  if (has_avxvnni()) {
+    found.push_back({"avxvnni", fill_matmul_avxvnni});
+  }
+  if (has_avx512()) {
     found.push_back({"avx512", fill_matmul_avx512});
   }
 #else

@@ -4,9 +4,10 @@
 //
 //   f="-std=c++20 -O3 -mavx2 -mfma -mf16c"
 //   for s in native/avx2/matmul*.cpp; do g++ $f -c $s -o avx2_$(basename $s .cpp).o; done
+//   g++ $f -mavxvnni -c native/avxvnni/matmul.cpp -o avxvnni_matmul.o
 //   f="$f -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16"
 //   for s in native/avx512/matmul*.cpp; do g++ $f -c $s -o avx512_$(basename $s .cpp).o; done
-//   g++ -std=c++20 -O3 native/bench/matmul.cpp avx*_matmul*.o -o matmul
+//   g++ -std=c++20 -O3 native/bench/matmul.cpp native/processor.cpp avx*_matmul*.o -o matmul
 //   ./matmul [isa] [format] [rows …]
 #include <chrono>
 #include <cstdio>

@@ -54,4 +54,5 @@ def test_the_tables_fit_what_linux_says_of_the_processor() -> None:
     avx2 = {"avx2", "fma", "f16c"}
     avx512 = avx2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
     assert ("avx2" in NAMES) == (avx2 <= flags)
+    assert ("avxvnni" in NAMES) == (avx2 | {"avx_vnni"} <= flags)
     assert ("avx512" in NAMES) == (avx512 <= flags)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qingtan.errors import NotFound, UserError
 from qingtan.knowledge.chunks import Chunk
-from qingtan.knowledge.store import index, open_store, restore, snapshots
+from qingtan.knowledge.store import index, open_store, restore, snapshots, sqlite_index
 from qingtan.knowledge.store.interface import Filter, Found, Store
 from qingtan.knowledge.store.postgres_store import PostgresStore
 from qingtan.knowledge.store.sqlite_index import SqliteIndex
@@ -70,7 +70,7 @@ def assert_same(got: list[Found], expected: list[Found]) -> None:
     queries=st.lists(TEXTS, min_size=1, max_size=6),
     own=st.sampled_from([(), ("店里话",), ("T\x01恤", "靐齉")]),
     limit=st.integers(1, 6),
-    most=st.sampled_from([2, 5, index.MOST_SCORED]),
+    most=st.sampled_from([2, 5, sqlite_index.MOST_SCORED]),
 )
 def test_memory_finds_what_the_database_finds(
     rounds: list[list[tuple[str, list[str] | None]]],

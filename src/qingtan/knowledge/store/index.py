@@ -13,9 +13,6 @@ from qingtan.knowledge.words import Terms
 if TYPE_CHECKING:
     from qingtan.knowledge.store.postings import Postings
 
-# Scores cost FTS5 1 or 2 µs for each chunk that holds any of the words. Where there are more, the
-# commonest words are left out: they say least.
-MOST_SCORED = 20_000
 # The number of a chunk, and its score; a higher one is better.
 Scored = tuple[int, float]
 
@@ -76,6 +73,7 @@ class Index(Protocol):
 def rarest(counted: Mapping[str, int], most: int) -> list[str]:
     """Return the terms that few chunks hold, so many of them that not too many chunks are scored.
 
+    The commonest words are left out: they cost most, and say least.
     A term that no chunk holds is left out: beside it, a common one would look like one too many.
 
     Args:

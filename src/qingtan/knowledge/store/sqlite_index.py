@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.i18n import tr
-from qingtan.knowledge.store.index import MOST_SCORED, Scored, condition, rarest
+from qingtan.knowledge.store.index import Scored, condition, rarest
 from qingtan.knowledge.store.interface import Filter
 from qingtan.knowledge.store.postings import Postings
 from qingtan.knowledge.store.sqlite_database import SqliteDatabase
@@ -22,6 +22,9 @@ from qingtan.knowledge.words import Terms
 # list, once for the option.
 _TOKENIZE = "\"ascii tokenchars '!\"\"#$%&''''()*+,-./:;<=>?@[\\]^_`{|}~'\""
 _MOST_NEIGHBOURS = 4096  # sqlite-vec's own limit
+# Scores cost FTS5 1 or 2 µs for each chunk that holds any of the words. Where there are more, the
+# commonest words are left out.
+MOST_SCORED = 20_000
 
 
 class SqliteIndex:
