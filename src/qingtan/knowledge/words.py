@@ -86,12 +86,13 @@ class Segmenter:
         characters = ["."]
         for piece in _PIECE.finditer(folded):
             if piece["unspaced"]:
-                words += (word for word in self._jieba.cut_all(piece[0]) if len(word) > 1)
+                words += [word for word in self._jieba.cut_all(piece[0]) if len(word) > 1]
                 characters += piece[0]
             else:
                 words += dict.fromkeys((*_beginnings(piece[0]), *_forms(piece[0])))
                 characters.append(".")
-        return " ".join((*(word for word in words if len(word) <= _MAX_CHARACTERS), *characters))
+        short = [word for word in words if len(word) <= _MAX_CHARACTERS]
+        return " ".join(short + characters)
 
     def terms(self, query: str) -> Terms:
         """Return what a query looks for.

@@ -22,6 +22,11 @@ BASE = (
     "number, tenant, name, about, words, encoder, dimensions, created, documents, chunks, revision"
 )
 _DECODER = json.JSONDecoder()
+# The fields of what is kept as JSON, with their defaults; finding them anew takes a fifth of the
+# time that it takes to keep a passage.
+_USUAL = {
+    kind: tuple((each.name, each.default) for each in fields(kind)) for kind in (Chunk, Block)
+}
 
 
 def now() -> str:
@@ -107,8 +112,14 @@ def _block(saved: dict[str, Any]) -> Block:
 
 
 def _unusual(record: Chunk | Block) -> Mapping[str, Any]:
-    usual = {each.name: each.default for each in fields(record)}
-    return {name: value for name, value in asdict(record).items() if value != usual[name]}
+    saved = {
+        name: value
+        for name, usual in _USUAL[type(record)]
+        if (value := getattr(record, name)) != usual
+    }
+    if faq := saved.get("faq"):
+        saved["faq"] = asdict(faq)
+    return saved
 
 
 def _tuples(saved: dict[str, Any]) -> dict[str, Any]:
