@@ -22,7 +22,11 @@ from qingtan.provenance import UNKNOWN_LICENCE, Provenance
 FORBIDDEN = ("-NC", "-ND", UNKNOWN_LICENCE)
 MOST_BYTES = 100_000_000
 # The recipe of each model's last stage.
-RECIPES = {"qingtan": "teacher-sft.toml", "qingtan-encoder": "encoder.toml"}
+RECIPES = {
+    "qingtan": "teacher-sft.toml",
+    "qingtan-pocket": "student-on-policy.toml",
+    "qingtan-encoder": "encoder.toml",
+}
 ENCODERS = {"qingtan-encoder"}
 WRITERS = sorted({*built_in_models()} - ENCODERS)
 
