@@ -98,8 +98,8 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
-    rows = ["read-128", "read-512", *(f"write-{n}" for n in (1, 2, 4, 8, 16)), "share", "memory"]
-    rows.append("perplexity")
+    rows = ["read-128", "read-512", *(f"write-{n}" for n in (1, 2, 4, 8, 16)), "share"]
+    rows += ["memory", "perplexity"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--shape", nargs="+", choices=list(SHAPES), default=["built-in", "25m", "100m"]
@@ -292,8 +292,7 @@ def sharing(config: GLMConfig) -> Row:
 def read_texts(path: Path) -> list[Tokens]:
     """Return the beginnings of texts, as the built-in model reads them."""
     tokenizer = load_tokenizer(BUILT_IN)
-    lines = zstandard.open(path, "rt", encoding="utf-8")
-    with lines:
+    with zstandard.open(path, "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["input"] for line in islice(lines, TEXTS)]
     return [[*tokenizer.prefix, *tokenizer.encode(text)][:TEXT_TOKENS] for text in texts]
 

@@ -100,8 +100,9 @@ def answer(
     texts, tokens = [], 0
     start = time.perf_counter()
     for seed, question in enumerate(questions):
-        stream = model.stream_chat(question, max_tokens=most, temperature=temperature, seed=seed)
-        ended = last(stream)
+        ended = last(
+            model.stream_chat(question, max_tokens=most, temperature=temperature, seed=seed)
+        )
         texts.append(ended.reply.content)
         tokens += ended.usage.completion_tokens
     return time.perf_counter() - start, texts, tokens

@@ -36,10 +36,7 @@ struct Q8 : QuantizedKind<Format::q8, 128, 64, put_words> {
   template <int R>
   static void dot(const uint8_t* w, const uint8_t* in, Dots<R>& dots) {
     const __m256i low = _mm256_set1_epi16(255);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      dots[r][0] = dots[r][1] = _mm256_set1_epi32(correction<R>(in, r));
-    }
+    begin_dots<Q8, R>(in, dots);
 #pragma GCC unroll 8
     for (int quad = 0; quad < 8; ++quad) {
       const __m256i both[2] = {bytes(w + 64 * quad), bytes(w + 64 * quad + 32)};

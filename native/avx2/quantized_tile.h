@@ -30,6 +30,15 @@ using Sums = __m256[R][2];
 template <int R>
 using Dots = __m256i[R][2];
 
+// Sums start from the corrections.
+template <class Kind, int R>
+void begin_dots(const uint8_t* in, Dots<R>& dots) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    dots[r][0] = dots[r][1] = _mm256_set1_epi32(Kind::template correction<R>(in, r));
+  }
+}
+
 template <class Kind, int R>
 void add_group(const uint8_t* w, const uint8_t* in, const Dots<R>& dots, Sums<R>& sums) {
   const uint8_t* halves = w + Kind::kWeightBytes - 2 * kBlockRows;

@@ -21,14 +21,6 @@ void add_quad(const uint8_t* in, const __m256i (&weights)[2], int quad, Dots<R>&
   }
 }
 
-template <class Kind, int R>
-void begin_dots(const uint8_t* in, Dots<R>& dots) {
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    dots[r][0] = dots[r][1] = _mm256_set1_epi32(Kind::template correction<R>(in, r));
-  }
-}
-
 // With 6 rows, 12 dots hide the instruction's latency and leave 4 registers for the weights and
 // what is on its way.
 struct Q8 : QuantizedKind<Format::q8, 128> {
