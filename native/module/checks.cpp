@@ -18,10 +18,14 @@ bool has_type(nb::dlpack::dtype dtype, Type type) {
     return dtype.code == static_cast<uint8_t>(code) && dtype.bits == bits && dtype.lanes == 1;
   };
   switch (type) {
+    case Type::f64:
+      return is(nb::dlpack::dtype_code::Float, 64);
     case Type::f32:
       return is(nb::dlpack::dtype_code::Float, 32);
     case Type::f16:
       return is(nb::dlpack::dtype_code::Float, 16);
+    case Type::u32:
+      return is(nb::dlpack::dtype_code::UInt, 32);
     case Type::u16:
       return is(nb::dlpack::dtype_code::UInt, 16);
     case Type::u8:
@@ -36,10 +40,14 @@ bool has_type(nb::dlpack::dtype dtype, Type type) {
 
 std::string type_name(Type type) {
   switch (type) {
+    case Type::f64:
+      return "float64";
     case Type::f32:
       return "float32";
     case Type::f16:
       return "float16";
+    case Type::u32:
+      return "uint32";
     case Type::u16:
       return "uint16";
     case Type::u8:

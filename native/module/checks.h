@@ -19,7 +19,7 @@ namespace nb = nanobind;
 using In = nb::ndarray<nb::ro, nb::device::cpu>;
 using Out = nb::ndarray<nb::device::cpu>;
 
-enum class Type { f32, f16, u16, u8, i8, i32 };
+enum class Type { f64, f32, f16, u32, u16, u8, i8, i32 };
 
 constexpr int64_t kAny = -1;  // a length that the shape leaves open
 

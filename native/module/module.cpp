@@ -5,6 +5,7 @@
 #include "model.h"
 #include "pool.h"
 #include "sampler.h"
+#include "search.h"
 #include "table.h"
 
 namespace qingtan {
@@ -47,4 +48,5 @@ NB_MODULE(_native, module) {
   qingtan::bind_cache(module);
   qingtan::bind_model(module);
   qingtan::bind_sampler(module);
+  qingtan::bind_search(module);
 }

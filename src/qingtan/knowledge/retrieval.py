@@ -181,9 +181,14 @@ def _distinct(hits: Iterable[Hit], limit: int) -> list[Hit]:
 
 
 def _same(first: str, second: str) -> bool:
-    """Whether two passages share nearly all characters and words; `_rest` is equal already."""
+    """Whether two passages of about the same length share nearly all characters and words.
+
+    `_rest` is equal already.
+    """
     if first == second:
         return True
+    if min(len(first), len(second)) < _SAME * max(len(first), len(second)):
+        return False
     if (_marks(first) ^ _marks(second)).bit_count() > _most_apart(first, second):
         return False
     return (

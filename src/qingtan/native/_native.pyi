@@ -459,3 +459,27 @@ def logprobs(
         FloatingPointError: see `Sampler.draw`.
         ValueError: vocab, token or top is out of range.
     """
+
+def best_by_bm25(
+    places: Words,
+    times: NDArray[np.unsignedinteger],
+    norms: NDArray[np.float64],
+    lists: list[tuple[int, int, float]],
+    k1: float,
+    limit: int,
+) -> list[tuple[int, float]]:
+    """Find the passages with the highest scores by bm25, see native/search/bm25.h.
+
+    Args:
+        places: (entries,) of passages that hold a term, ascending in each list.
+        times: (entries,) uint8, uint16 or uint32, how often they hold it, at least once.
+        norms: (passages,) k1 · (1 − b + b · length / mean length).
+        lists: for each term where in `places` its list begins and ends, and its idf.
+        limit: at least 1.
+
+    Returns:
+        Places and scores, the highest first, of equal ones the first place.
+
+    Raises:
+        ValueError: an argument is out of range, or a place is.
+    """

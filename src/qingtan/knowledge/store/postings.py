@@ -7,13 +7,13 @@ side are kept like words: they are the phrases that queries look for.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qingtan.knowledge.store.index import Scored, rarest
 from qingtan.knowledge.words import Terms
+from qingtan.native import best_by_bm25
 
 _K1, _B = 1.2, 0.75
 _LEAST_IDF = 1e-6
@@ -23,9 +23,6 @@ MOST_SCORED = 100_000
 # A pair of characters is one number: the first one's in the table of them, and the second's.
 PAIR_BITS = 21
 _ENTRY = 150  # bytes of a dictionary's entry for a word, its key with it
-# Adding up for all chunks takes as long as sorting places that are so many times fewer; numpy
-# begins to sort after a while.
-_SPARSE, _WHILE = 11, 1000
 
 
 class Postings:
@@ -108,43 +105,13 @@ class Postings:
         return len(self._words) + place if there else None
 
     def _best(self, rows: list[int], limit: int) -> list[Scored]:
-        bounds = self._bounds
-        held = [slice(int(bounds[row]), int(bounds[row + 1])) for row in rows]
+        lists = [
+            (int(self._bounds[row]), int(self._bounds[row + 1]), float(self._idf[row]))
+            for row in rows
+        ]
         if len(self._numbers) > MOST_SCORED:
             # Of a word that very many chunks hold, the newest are scored.
             most = 2 * MOST_SCORED
-            held = [slice(max(each.start, each.stop - most), each.stop) for each in held]
-        places = np.concatenate([self._places[each] for each in held])
-        times = np.concatenate([self._times[each] for each in held])
-        idf = self._idf[rows].repeat([each.stop - each.start for each in held])
-        weights = idf * (times * (_K1 + 1) / (times + self._norms[places]))
-        found, scores = self._added_up(places, weights)
-        best = _first(scores, limit)
-        return [*zip(self._numbers[found[best]].tolist(), scores[best].tolist(), strict=True)]
-
-    def _added_up(
-        self, places: NDArray[np.int32], weights: NDArray[np.float64]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Return each place that occurs, ascending, and the sum of its weights, added in order."""
-        if _SPARSE * (len(places) + _WHILE) < len(self._numbers):
-            found, slots = np.unique(places, return_inverse=True)
-            return found, _sums(slots, weights)
-        sums = _sums(places, weights)
-        (there,) = (sums > 0).nonzero()
-        return there, sums[there]
-
-
-def _sums(slots: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.bincount(slots, weights).astype(np.float64, copy=False)  # for mypy; they are
-
-
-def _first(scores: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
-    """Return where the highest scores are, highest first; of equal ones the first."""
-    below = np.negative(scores)
-    if limit >= len(below):
-        return np.argsort(below, kind="stable")
-    ordered = below.copy()
-    ordered.partition(limit - 1)
-    (best,) = (below <= ordered[limit - 1]).nonzero()
-    found: NDArray[np.intp] = best[below[best].argsort(kind="stable")[:limit]]
-    return found
+            lists = [(max(begin, end - most), end, idf) for begin, end, idf in lists]
+        best = best_by_bm25(self._places, self._times, self._norms, lists, _K1, limit)
+        return [(int(self._numbers[place]), score) for place, score in best]

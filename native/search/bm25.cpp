@@ -1,0 +1,121 @@
+#include "search/bm25.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <stdexcept>
+
+namespace qingtan {
+namespace {
+
+// Sums are kept for so many passages at a time: they stay in the first cache.
+constexpr int32_t kWindow = 2048;
+
+bool better(const Scored& a, const Scored& b) {
+  return a.score > b.score || (a.score == b.score && a.place < b.place);
+}
+
+// The best so far; the worst of them is on top of a heap.
+class Best {
+ public:
+  explicit Best(int64_t limit) : limit_(static_cast<size_t>(limit)) {}
+
+  void offer(const Scored& scored) {
+    if (kept_.size() < limit_) {
+      kept_.push_back(scored);
+      std::push_heap(kept_.begin(), kept_.end(), better);
+    } else if (better(scored, kept_.front())) {
+      std::pop_heap(kept_.begin(), kept_.end(), better);
+      kept_.back() = scored;
+      std::push_heap(kept_.begin(), kept_.end(), better);
+    }
+  }
+
+  std::vector<Scored> sorted() {
+    std::sort_heap(kept_.begin(), kept_.end(), better);
+    return std::move(kept_);
+  }
+
+ private:
+  size_t limit_;
+  std::vector<Scored> kept_;
+};
+
+// Sums of the passages from `first` on, as many as a window has.
+class Window {
+ public:
+  // Adds a list's part that lies in the window, and moves its beginning behind that.
+  template <class Times>
+  void add(const Postings<Times>& postings, PostingList& list, int32_t first, double k1) {
+    int64_t at = list.begin;
+    for (; at < list.end; at++) {
+      const int32_t place = postings.places[at];
+      if (place >= first && place - first >= kWindow) {
+        break;
+      }
+      if (place < first || place >= postings.passages) {
+        throw std::invalid_argument("places: must be of passages, ascending");
+      }
+      const auto slot = static_cast<size_t>(place - first);
+      const auto times = static_cast<double>(postings.times[at]);
+      sums_[slot] += list.idf * (times * (k1 + 1) / (times + postings.norms[place]));
+      touched_[count_] = place;
+      count_ += seen_[slot] ? 0 : 1;
+      seen_[slot] = true;
+    }
+    list.begin = at;
+  }
+
+  // Offers all sums, and forgets them.
+  void give(Best& best, int32_t first) {
+    for (size_t i = 0; i < count_; i++) {
+      const auto slot = static_cast<size_t>(touched_[i] - first);
+      best.offer({touched_[i], sums_[slot]});
+      sums_[slot] = 0.0;
+      seen_[slot] = false;
+    }
+    count_ = 0;
+  }
+
+ private:
+  std::array<double, kWindow> sums_{};
+  std::array<bool, kWindow> seen_{};
+  std::array<int32_t, kWindow + 1> touched_;  // the last is written to, never counted
+  size_t count_ = 0;
+};
+
+}  // namespace
+
+template <class Times>
+std::vector<Scored> best_by_bm25(const Postings<Times>& postings,
+                                 std::span<const PostingList> lists, double k1, int64_t limit) {
+  std::vector<PostingList> left(lists.begin(), lists.end());
+  Best best(limit);
+  Window window;
+  while (true) {
+    std::erase_if(left, [](const PostingList& list) { return list.begin >= list.end; });
+    if (left.empty()) {
+      return best.sorted();
+    }
+    int32_t first = std::numeric_limits<int32_t>::max();
+    for (const PostingList& list : left) {
+      first = std::min(first, postings.places[list.begin]);
+    }
+    if (first < 0) {
+      throw std::invalid_argument("places: must not be negative");
+    }
+    for (PostingList& list : left) {
+      window.add(postings, list, first, k1);
+    }
+    window.give(best, first);
+  }
+}
+
+template std::vector<Scored> best_by_bm25(const Postings<uint8_t>&, std::span<const PostingList>,
+                                          double, int64_t);
+template std::vector<Scored> best_by_bm25(const Postings<uint16_t>&, std::span<const PostingList>,
+                                          double, int64_t);
+template std::vector<Scored> best_by_bm25(const Postings<uint32_t>&, std::span<const PostingList>,
+                                          double, int64_t);
+
+}  // namespace qingtan

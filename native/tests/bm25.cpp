@@ -1,0 +1,89 @@
+// Lists of passages in and out of order, for the sanitizers to watch:
+// cmake -DQINGTAN_MODULE=OFF -DQINGTAN_TESTS=ON -DQINGTAN_SANITIZE=address,undefined.
+#include "search/bm25.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+namespace {
+
+using namespace qingtan;
+
+constexpr int32_t kPassages = 9000;
+
+void expect(bool good, const char* what) {
+  if (!good) {
+    std::fprintf(stderr, "failed: %s\n", what);
+    std::exit(1);
+  }
+}
+
+// Vectors without a number to spare, so that a step beyond them is seen.
+struct Case {
+  explicit Case(std::mt19937& random) : norms(kPassages, 1.0) {
+    for (auto list = random() % 5; list-- > 0;) {
+      const auto begin = static_cast<int64_t>(places.size());
+      int32_t place = static_cast<int32_t>(random() % 100);
+      for (; place < kPassages; place += 1 + static_cast<int32_t>(random() % 3000)) {
+        places.push_back(place);
+        times.push_back(static_cast<uint8_t>(random() % 256));
+      }
+      lists.push_back({begin, static_cast<int64_t>(places.size()), 1.5});
+    }
+  }
+
+  std::vector<Scored> best(int64_t limit) const {
+    return best_by_bm25<uint8_t>({places.data(), times.data(), norms.data(), kPassages}, lists,
+                                 1.2, limit);
+  }
+
+  std::vector<int32_t> places;
+  std::vector<uint8_t> times;
+  std::vector<double> norms;
+  std::vector<PostingList> lists;
+};
+
+void in_order(std::mt19937& random) {
+  const Case made(random);
+  const std::vector<Scored> all = made.best(kPassages);
+  std::vector<int32_t> places = made.places;
+  std::sort(places.begin(), places.end());
+  places.erase(std::unique(places.begin(), places.end()), places.end());
+  expect(all.size() == places.size(), "every passage once");
+  expect(std::is_sorted(all.begin(), all.end(),
+                        [](const Scored& a, const Scored& b) { return a.score > b.score; }),
+         "highest first");
+  const std::vector<Scored> few = made.best(7);
+  expect(few.size() == std::min<size_t>(7, all.size()), "no more than asked for");
+  for (size_t i = 0; i < few.size(); i++) {
+    expect(few[i].place == all[i].place, "the first of all");
+  }
+}
+
+void out_of_order(std::mt19937& random) {
+  Case made(random);
+  for (int32_t& place : made.places) {
+    if (random() % 4 == 0) {
+      place = static_cast<int32_t>(random());
+    }
+  }
+  try {
+    made.best(10);
+  } catch (const std::invalid_argument&) {
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 random(1);
+  for (int i = 0; i < 1000; i++) {
+    in_order(random);
+    out_of_order(random);
+  }
+  std::puts("ok");
+}
