@@ -42,7 +42,8 @@ struct Weights {
 };
 
 // Rows of activations (rows, k) float32 as given, and for integer products quantized by groups of
-// 32: x ≈ q × scale, q from −127 to 127, scale = max|x| / 127; `sums` are those of q in each group.
+// 32: x ≈ q × scale, q from −127 to 127; `sums` are those of q in each group. scale = max|x| / 127,
+// but with AVX2 max(|x₂ᵢ| + |x₂ᵢ₊₁|) / 127. A table's products want the rows that it has quantized.
 struct Activations {
   int64_t rows;
   int64_t k;

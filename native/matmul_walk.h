@@ -61,18 +61,14 @@ struct Tile {
   const float* bias;  // to be added at the end; may be null
 };
 
-inline void copy_group(uint8_t* to, const int8_t* q) { std::memcpy(to, q, kGroup); }
-
-// A quantized row's part of a unit: kValueBytes bytes that `put` makes of its 32 values, then (all
-// rows' values first) the scale, then (all rows' scales first) the correction, which takes back
-// that weights are stored with an offset: Σ (w − offset) q = Σ w q − offset Σ q.
-template <Format format, int offset, int value_bytes = kGroup,
-          void (*put)(uint8_t*, const int8_t*) = copy_group>
+// A quantized row's part of a unit: its 32 values, then (all rows' values first) the scale, then
+// (all rows' scales first) the correction, which takes back that weights are stored with an offset:
+// Σ (w − offset) q = Σ w q − offset Σ q.
+template <Format format, int offset>
 struct QuantizedKind {
   static constexpr Format kFormat = format;
   static constexpr int kUnit = kGroup;
-  static constexpr int kValueBytes = value_bytes;
-  static constexpr int kInputBytes = kValueBytes + 8;
+  static constexpr int kInputBytes = kGroup + 8;
   static constexpr int kWeightBytes = static_cast<int>(bytes_per_k(format)) * kGroup;
 
   static void pack(const Activations& input, int64_t row, int rows, int64_t from, int64_t count,
@@ -83,11 +79,11 @@ struct QuantizedKind {
       const int8_t* q = input.q + (row + r) * input.k + from;
       const float* scales = input.scales + (row + r) * groups + from / kGroup;
       const int32_t* sums = input.sums + (row + r) * groups + from / kGroup;
-      uint8_t* values = to + r * kValueBytes;
-      uint8_t* numbers = to + rows * kValueBytes + r * 4;
+      uint8_t* values = to + r * kGroup;
+      uint8_t* numbers = to + rows * kGroup + r * 4;
       for (int64_t g = 0; g < count / kGroup; ++g) {
         const int32_t correction = -offset * sums[g];
-        put(values + g * step, q + g * kGroup);
+        std::memcpy(values + g * step, q + g * kGroup, kGroup);
         std::memcpy(numbers + g * step, scales + g, 4);
         std::memcpy(numbers + g * step + rows * 4, &correction, 4);
       }
@@ -96,20 +92,20 @@ struct QuantizedKind {
 
   // The part of row r from its byte `at` on.
   static const uint8_t* values(const uint8_t* unit, int r, int at) {
-    return unit + r * kValueBytes + at;
+    return unit + r * kGroup + at;
   }
 
   template <int R>
   static float scale(const uint8_t* unit, int r) {
     float number;
-    std::memcpy(&number, unit + R * kValueBytes + r * 4, 4);
+    std::memcpy(&number, unit + R * kGroup + r * 4, 4);
     return number;
   }
 
   template <int R>
   static int32_t correction(const uint8_t* unit, int r) {
     int32_t number;
-    std::memcpy(&number, unit + R * (kValueBytes + 4) + r * 4, 4);
+    std::memcpy(&number, unit + R * (kGroup + 4) + r * 4, 4);
     return number;
   }
 };

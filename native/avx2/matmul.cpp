@@ -25,7 +25,7 @@ void matmul(const Weights& weights, const Activations& input, const float* bias,
 }  // namespace
 
 void fill_matmul_avx2(Kernels& kernels) {
-  kernels.quantize = quantize_rows;
+  kernels.quantize = quantize_rows<Pair>;
   kernels.matmul = matmul;
   kernels.embed = embed_row;
 }

@@ -32,7 +32,7 @@ void matmul(const Weights& weights, const Activations& input, const float* bias,
 
 void fill_matmul_avx512(Kernels& kernels) {
   bf16_dots = __builtin_cpu_supports("avx512bf16") != 0;
-  kernels.quantize = quantize_rows;
+  kernels.quantize = quantize_rows<Single>;
   kernels.matmul = matmul;
   kernels.embed = embed_row;
 }

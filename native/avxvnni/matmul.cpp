@@ -2,6 +2,7 @@
 // AVX-512: products of quantized rows as with AVX-512, in vectors of half the width. All else is
 // AVX2's.
 #include "../avx2/matmul.h"
+#include "../avx2/quantize.h"
 #include "../avx2/quantized_tile.h"
 #include "../tables.h"
 
@@ -86,6 +87,7 @@ void matmul(const Weights& weights, const Activations& input, const float* bias,
 
 void fill_matmul_avxvnni(Kernels& kernels) {
   fill_matmul_avx2(kernels);
+  kernels.quantize = quantize_rows<Single>;
   kernels.matmul = matmul;
 }
 

@@ -167,9 +167,12 @@ def forward(
 class _Weights:
     """Weights in float64, and products with them."""
 
-    def __init__(self, weights: dict[str, Floats], formats: dict[str, str] | str) -> None:
+    def __init__(
+        self, weights: dict[str, Floats], formats: dict[str, str] | str, kernels: Kernels | None
+    ) -> None:
         self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
         self._formats = formats
+        self._pairs = kernels is not None and kernels.name == "avx2"
 
     def __getitem__(self, name: str) -> Doubles:
         return self._weights[name]
@@ -178,14 +181,18 @@ class _Weights:
         fmt = (
             self._formats if isinstance(self._formats, str) else self._formats[name.split(".")[-1]]
         )
-        x = _rounded_groups(x) if fmt in ("q8", "q4") else x
+        x = _rounded_groups(x, self._pairs) if fmt in ("q8", "q4") else x
         result: Doubles = x @ self._weights[name].T
         return result
 
 
-def _rounded_groups(x: Doubles) -> Doubles:
+def _rounded_groups(x: Doubles, pairs: bool) -> Doubles:
+    """Round to 127 steps up to the largest number, or sum of two neighbours."""
     groups = x.reshape(len(x), -1, 32)
-    scales = np.abs(groups).max(2, keepdims=True) / 127
+    sizes = np.abs(groups)
+    if pairs:
+        sizes = sizes.reshape(len(x), -1, 16, 2).sum(3)
+    scales = sizes.max(2, keepdims=True) / 127
     rounded: Doubles = np.rint(groups / scales) * scales
     return rounded.reshape(x.shape)
 
@@ -197,14 +204,15 @@ def reference(
     prefix: NDArray[np.float32] | None = None,
     round_cache: bool = True,
     formats: dict[str, str] | str = "f32",
+    kernels: Kernels | None = None,
 ) -> tuple[Doubles, Doubles]:
     """Logits (T, V) and hidden states (T, D) of one sequence, in float64.
 
     `prefix` (layers, 2, G, P, W) stands before it. With `round_cache` keys and values are rounded
     to fp16, as the cache rounds them. Where `formats` say q8 or q4, what the weights multiply is
-    rounded as native/kernels.h has it.
+    rounded as native/kernels.h has it for these kernels.
     """
-    w = _Weights(weights, formats)
+    w = _Weights(weights, formats, kernels)
     x = w["embedding"][np.asarray(tokens)]
     for i in range(shape.layers):
         mixed = _attention(shape, w, i, x, prefix, round_cache)

@@ -113,7 +113,8 @@ def test_the_greatest_numbers_do_not_overflow(
     signs = rng.choice([-1.0, 1.0], 1024).astype(np.float32)
     matrix = Matrix(np.tile(signs, (20, 1)), fmt, pool)
     given = Activations(kernels, np.tile(sign * signs, (3, 1)))
-    assert (np.abs(given.q) == 127).all()
+    # With AVX2 no two neighbours are more than 128 together, and 64 each is the worst.
+    assert (np.abs(given.q) == (64 if kernels.name == "avx2" else 127)).all()
     out = product(kernels, matrix, given)
     weights = unpacked(matrix, pool).astype(np.float64)
     np.testing.assert_allclose(out, given.rounded() @ weights.T, rtol=1e-5)
@@ -147,7 +148,10 @@ def test_quantize_rounds_to_the_nearest_of_127_steps(kernels: Kernels, size: flo
     error = np.abs(levels * scales[:, :, None] - groups)
     assert (error <= 0.5001 * scales[:, :, None] + 2e-36).all()
     if size > 1e-30:
-        np.testing.assert_allclose(scales, np.abs(groups).max(2) / 127, rtol=1e-6)
+        sizes = np.abs(groups)
+        if kernels.name == "avx2":
+            sizes = sizes.reshape(7, 5, GROUP // 2, 2).sum(3)
+        np.testing.assert_allclose(scales, sizes.max(2) / 127, rtol=1e-6)
 
 
 def test_quantize_works_on_its_rows_only(kernels: Kernels) -> None:
