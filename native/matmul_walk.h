@@ -33,6 +33,7 @@ constexpr int64_t kChunkRows = 96;
 constexpr int64_t kScratchBytes = 120 * 1024;
 // How far ahead of the weights in use those to come are asked for when they come from memory.
 constexpr int64_t kStreamAhead = 4096;
+constexpr int kLine = 64;  // bytes
 
 // Bytes of a block for each value of k: 16 rows with their scales.
 constexpr int64_t bytes_per_k(Format format) {
@@ -52,13 +53,51 @@ constexpr int64_t bytes_per_k(Format format) {
 struct Tile {
   const uint8_t* weights;  // the strip of the first block
   int64_t block_bytes;     // from one block to the next
-  int64_t ahead;           // bytes from the weights in use to those to prefetch meanwhile
+  const uint8_t* next;     // what to ask for meanwhile, from here on:
+  int64_t next_step;       // so many bytes for each line of weights in use; a line: see Ahead
   const uint8_t* input;    // the strip of the rows, packed
   int64_t count;           // values along k in this strip
   float* out;              // of the first row and the first block's first weight
   int64_t stride;
   bool fresh;         // start from zero rather than from `out`
   const float* bias;  // to be added at the end; may be null
+};
+
+// Asks for the weights to come, a little with each step of a tile.
+class Ahead {
+ public:
+  explicit Ahead(const Tile& tile)
+      : next_(tile.next), wanted_(tile.next), step_(tile.next_step),
+        block_bytes_(tile.block_bytes) {}
+
+  // For each `bytes` of the weights in use, of B blocks side by side.
+  template <int bytes, int B = 1>
+  void go(const uint8_t* weights) {
+    if (step_ == kLine) {
+      stream<bytes, B>(weights + kStreamAhead);
+      return;
+    }
+    for (wanted_ += step_ * bytes / kLine; next_ < wanted_; next_ += kLine) {
+      __builtin_prefetch(next_, 0, 2);
+    }
+  }
+
+ private:
+  template <int bytes, int B>
+  void stream(const uint8_t* from) {
+#pragma GCC unroll 4
+    for (int b = 0; b < B; ++b) {
+#pragma GCC unroll 9
+      for (int line = 0; line < bytes; line += kLine) {
+        __builtin_prefetch(from + b * block_bytes_ + line);
+      }
+    }
+  }
+
+  const uint8_t* next_;
+  const uint8_t* wanted_;
+  int64_t step_;
+  int64_t block_bytes_;
 };
 
 // A quantized row's part of a unit: its 32 values, then (all rows' values first) the scale, then
@@ -152,7 +191,7 @@ class Walk {
   Walk(const Weights& weights, const Activations& input, const float* bias, float* out,
        int64_t stride, int64_t begin, int64_t end)
       : weights_(weights), input_(input), bias_(bias), out_(out), stride_(stride), begin_(begin),
-        end_(end), block_bytes_(weights.k * bytes_per_k(Kind::kFormat)) {}
+        end_(end), block_bytes_(weights.k * kBytes) {}
 
   void run() {
     if (begin_ * kBlockRows >= weights_.n || begin_ >= end_) {
@@ -167,6 +206,8 @@ class Walk {
   }
 
  private:
+  static constexpr int64_t kBytes = bytes_per_k(Kind::kFormat);
+
   void chunk() {
     const int64_t units = ceil_div(weights_.k, Kind::kUnit);
     const int64_t strips = ceil_div(units, kScratchBytes / (rows_ * Kind::kInputBytes));
@@ -227,12 +268,14 @@ class Walk {
   }
 
   Tile tile_of(int64_t block, int64_t t) {
-    // The last tile of a block asks for the next block's strip. One tile alone gets its weights
-    // straight from memory and asks for those a little ahead.
-    const int64_t ahead = tiles_ == 1 ? kStreamAhead : t + 1 == tiles_ ? block_bytes_ : 0;
-    return {.weights = weights_.data + block * block_bytes_ + from_ * bytes_per_k(Kind::kFormat),
+    const uint8_t* weights = weights_.data + block * block_bytes_ + from_ * kBytes;
+    // One tile alone gets its weights straight from memory and asks for those a little ahead. Of
+    // several, each asks for a part of the next block's strip: memory cannot keep up with one tile.
+    const uint8_t* next = weights + block_bytes_ + count_ * kBytes * t / tiles_;
+    return {.weights = weights,
             .block_bytes = block_bytes_,
-            .ahead = ahead,
+            .next = next,
+            .next_step = ceil_div(kLine, tiles_),
             .input = packed(t),
             .count = count_,
             .out = out_ + (row_ + tile_row(t)) * stride_ + block * kBlockRows,

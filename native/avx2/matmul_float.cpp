@@ -58,14 +58,6 @@ inline const uint8_t* vector(const Tile& tile, const uint8_t* w, int v) {
   return w + v / 2 * tile.block_bytes + v % 2 * 32;
 }
 
-template <int B>
-inline void prefetch(const Tile& tile, const uint8_t* w) {
-#pragma GCC unroll 4
-  for (int b = 0; b < B; ++b) {
-    __builtin_prefetch(w + b * tile.block_bytes + tile.ahead);
-  }
-}
-
 // Six rows: 12 sums, 2 vectors of weights, and a value.
 struct F32 : FloatKind<Format::f32> {
   static constexpr int kRows = 6;
@@ -76,6 +68,7 @@ struct F32 : FloatKind<Format::f32> {
     Sums<R, B> sums(tile);
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; ++i, w += 64) {
@@ -84,7 +77,7 @@ struct F32 : FloatKind<Format::f32> {
         for (int v = 0; v < 2 * B; ++v) {
           weights[v] = _mm256_loadu_ps(reinterpret_cast<const float*>(vector(tile, w, v)));
         }
-        prefetch<B>(tile, w);
+        ahead.template go<64, B>(w);
         sums.add(weights, value(in, 0) + i, kUnit);
       }
     }
@@ -103,6 +96,7 @@ struct Bf16 : FloatKind<Format::bf16> {
     const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; i += 2, w += 64) {
@@ -117,7 +111,7 @@ struct Bf16 : FloatKind<Format::bf16> {
         for (int v = 0; v < 2 * B; ++v) {
           values[v] = _mm256_castsi256_ps(_mm256_and_si256(pairs(tile, again, v), upper));
         }
-        prefetch<B>(tile, w);
+        ahead.template go<64, B>(w);
         sums.add(values, value(in, 0) + i + 1, kUnit);
       }
     }

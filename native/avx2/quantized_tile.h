@@ -67,11 +67,9 @@ void quantized_tile(const Tile& tile) {
       sums[r][h] = tile.fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
     }
   }
+  Ahead ahead(tile);
   for (int64_t i = 0; i < tile.count; i += kGroup) {
-#pragma GCC unroll 9
-    for (int line = 0; line < Kind::kWeightBytes; line += 64) {
-      __builtin_prefetch(w + tile.ahead + line);
-    }
+    ahead.template go<Kind::kWeightBytes>(w);
     Dots<R> dots;
     Kind::template dot<R>(w, in, dots);
     add_group<Kind, R>(w, in, dots, sums);

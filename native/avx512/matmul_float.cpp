@@ -63,13 +63,14 @@ struct F32 : FloatKind<Format::f32> {
     Sums<R, B> sums(tile);
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; ++i, w += 64) {
         __m512 weights[B];
+        ahead.template go<64, B>(w);
 #pragma GCC unroll 4
         for (int b = 0; b < B; ++b) {
-          __builtin_prefetch(w + b * tile.block_bytes + tile.ahead);
           weights[b] = _mm512_loadu_ps(w + b * tile.block_bytes);
         }
         sums.add(weights, value(in, 0) + i, kUnit);
@@ -89,14 +90,15 @@ struct Bf16 : FloatKind<Format::bf16> {
     const __m512i upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; i += 2, w += 64) {
         __m512 first[B];
         __m512 second[B];
+        ahead.template go<64, B>(w);
 #pragma GCC unroll 4
         for (int b = 0; b < B; ++b) {
-          __builtin_prefetch(w + b * tile.block_bytes + tile.ahead);
           const __m512i pairs = _mm512_loadu_si512(w + b * tile.block_bytes);
           first[b] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
           second[b] = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
@@ -135,13 +137,14 @@ struct Bf16Dot : FloatKind<Format::bf16> {
     Sums<R, B> sums(tile);
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; i += 2, w += 64) {
         __m512bh weights[B];
+        ahead.template go<64, B>(w);
 #pragma GCC unroll 4
         for (int b = 0; b < B; ++b) {
-          __builtin_prefetch(w + b * tile.block_bytes + tile.ahead);
           weights[b] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + b * tile.block_bytes));
         }
         add_pairs(weights, in + i * 2, sums);

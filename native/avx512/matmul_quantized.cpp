@@ -34,11 +34,9 @@ void quantized_tile(const Tile& tile) {
   for (int r = 0; r < R; ++r) {
     sums[r] = tile.fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(tile.out + r * tile.stride);
   }
+  Ahead ahead(tile);
   for (int64_t i = 0; i < tile.count; i += kGroup) {
-#pragma GCC unroll 9
-    for (int line = 0; line < Kind::kWeightBytes; line += 64) {
-      __builtin_prefetch(w + tile.ahead + line);
-    }
+    ahead.template go<Kind::kWeightBytes>(w);
     __m512i dots[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {

@@ -68,14 +68,6 @@ const uint8_t* vector(const Tile& tile, const uint8_t* w, int v) {
   return w + v / kVectors * tile.block_bytes + v % kVectors * 16;
 }
 
-template <int B>
-void prefetch(const Tile& tile, const uint8_t* w) {
-#pragma GCC unroll 4
-  for (int b = 0; b < B; ++b) {
-    __builtin_prefetch(w + b * tile.block_bytes + tile.ahead);
-  }
-}
-
 // Four rows: 16 sums, and 4 vectors of weights.
 struct F32 : FloatKind<Format::f32> {
   static constexpr int kRows = 4;
@@ -86,6 +78,7 @@ struct F32 : FloatKind<Format::f32> {
     Sums<R, B> sums(tile);
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; ++i, w += 64) {
@@ -94,7 +87,7 @@ struct F32 : FloatKind<Format::f32> {
         for (int v = 0; v < kVectors * B; ++v) {
           weights[v] = vld1q_f32(reinterpret_cast<const float*>(vector(tile, w, v)));
         }
-        prefetch<B>(tile, w);
+        ahead.template go<64, B>(w);
         sums.add(weights, value(in, 0) + i, kUnit);
       }
     }
@@ -113,6 +106,7 @@ struct Bf16 : FloatKind<Format::bf16> {
     const uint32x4_t upper = vdupq_n_u32(0xffff0000u);
     const uint8_t* w = tile.weights;
     const uint8_t* in = tile.input;
+    Ahead ahead(tile);
     for (int64_t left = tile.count; left > 0; left -= kUnit, in += R * kInputBytes) {
       const int count = static_cast<int>(smaller(left, kUnit));
       for (int i = 0; i < count; i += 2, w += 64) {
@@ -124,7 +118,7 @@ struct Bf16 : FloatKind<Format::bf16> {
           first[v] = vreinterpretq_f32_u32(vshlq_n_u32(pairs, 16));
           second[v] = vreinterpretq_f32_u32(vandq_u32(pairs, upper));
         }
-        prefetch<B>(tile, w);
+        ahead.template go<64, B>(w);
         sums.add(first, value(in, 0) + i, kUnit);
         sums.add(second, value(in, 0) + i + 1, kUnit);
       }
@@ -153,11 +147,9 @@ void quantized_tile(const Tile& tile) {
   Sums<R, 1> sums(tile);
   const uint8_t* w = tile.weights;
   const uint8_t* in = tile.input;
+  Ahead ahead(tile);
   for (int64_t i = 0; i < tile.count; i += kGroup) {
-#pragma GCC unroll 9
-    for (int line = 0; line < Kind::kWeightBytes; line += 64) {
-      __builtin_prefetch(w + tile.ahead + line);
-    }
+    ahead.template go<Kind::kWeightBytes>(w);
     Values<R> values;
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
