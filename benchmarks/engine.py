@@ -15,9 +15,10 @@ predicts: that they compute the same.
 
 The rows: `read-N` is a prompt of N tokens, in tokens a second; `write-N` is writing after N prompts
 at once, tokens a second in all; `share` is 16 prompts that begin alike, in requests a second, all
-included: each side keeps what they share once; `memory` is the peak of a process that only reads
-512 tokens and writes 64, in MiB, mapped files included; `perplexity`, of the built-in model alone,
-is that of held-out texts.
+included, where each side is told what they share and keeps it once; `serve` is the same where it is
+not told, as in a server: Qingtan finds it, the others read each prompt whole; `memory` is the peak
+of a process that only reads 512 tokens and writes 64, in MiB, mapped files included; `perplexity`,
+of the built-in model alone, is that of held-out texts.
 
 Prints a Markdown table of medians, and the share of the machine's ceiling that they reach: memory
 bandwidth and products are measured in each round too. Compare only what was measured on a machine
@@ -99,7 +100,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
     rows = ["read-128", "read-512", *(f"write-{n}" for n in (1, 2, 4, 8, 16)), "share"]
-    rows += ["memory", "perplexity"]
+    rows += ["serve", "memory", "perplexity"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--shape", nargs="+", choices=list(SHAPES), default=["built-in", "25m", "100m"]
@@ -246,7 +247,9 @@ def make_row(name: str, config: GLMConfig) -> Row:
     kind, _, number = name.partition("-")
     if kind == "read":
         return reading(config, int(number))
-    return writing(config, int(number)) if kind == "write" else sharing(config)
+    if kind == "write":
+        return writing(config, int(number))
+    return alike(config, kind)
 
 
 def reading(config: GLMConfig, count: int) -> Row:
@@ -272,13 +275,17 @@ def writing(config: GLMConfig, sequences: int) -> Row:
     )
 
 
-def sharing(config: GLMConfig) -> Row:
-    """Return the work of answering prompts that begin alike."""
+def alike(config: GLMConfig, kind: str) -> Row:
+    """Return the work of answering prompts that begin alike.
+
+    Args:
+        kind: share or serve.
+    """
     length = min(BEGINNING, config.max_position_embeddings - REST - ANSWER)
     beginning = draw(config, length, 0)
     rests = [draw(config, REST, 1 + i) for i in range(SEQUENCES)]
     return Row(
-        run=lambda side: side.share(beginning, rests, ANSWER),
+        run=lambda side: getattr(side, kind)(beginning, rests, ANSWER),
         amount=SEQUENCES,
         unit="requests/s",
         ceiling=lambda ceiling: (

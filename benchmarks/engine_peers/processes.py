@@ -75,6 +75,10 @@ class SideProcess:
         """See `Side`."""
         return float(self._ask("share", beginning, rests, count))
 
+    def serve(self, beginning: Tokens, rests: Sequence[Tokens], count: int) -> float:
+        """See `Side`."""
+        return float(self._ask("serve", beginning, rests, count))
+
     def predict(self, tokens: Tokens) -> list[int]:
         """See `Side`."""
         return list(map(int, self._ask("predict", tokens)))

@@ -27,6 +27,9 @@ class Side(Protocol):
             count: tokens to write after each.
         """
 
+    def serve(self, beginning: Tokens, rests: Sequence[Tokens], count: int) -> float:
+        """Return the seconds that they take where nobody says what they share, as in a server."""
+
     def predict(self, tokens: Tokens) -> list[int]:
         """Return the likeliest next token at each position of a prompt."""
 

@@ -1,8 +1,8 @@
 """llama.cpp as a side, through the low interface of llama-cpp-python, with its own defaults.
 
-Sequences have caches of their own but where they share a beginning: there one cache holds all
-(`kv_unified`), whose cells belong to several sequences at no cost (`llama_memory_seq_cp`). The
-slots of llama-server do not share; this is what a program that uses the library can do.
+Sequences have caches of their own, as llama-server's slots have. Where a program knows that they
+share a beginning, one cache holds all (`kv_unified`), whose cells belong to several sequences at no
+cost (`llama_memory_seq_cp`); llama-server does not do that.
 """
 
 import time
@@ -78,6 +78,16 @@ class LlamaCpp:
         self._write(last, len(beginning) + len(rests[0]), count)
         return time.perf_counter() - start
 
+    def serve(self, beginning: Tokens, rests: Sequence[Tokens], count: int) -> float:
+        """See `Side`; each slot reads its whole prompt."""
+        prompts = [[*beginning, *rest] for rest in rests]
+        length = len(prompts[0])
+        self._empty_cache(len(prompts), length + count)
+        start = time.perf_counter()
+        last = [self._decode([prompt], 0, slot)[0] for slot, prompt in enumerate(prompts)]
+        self._write(last, length, count)
+        return time.perf_counter() - start
+
     def predict(self, tokens: Tokens) -> list[int]:
         """See `Side`."""
         self._empty_cache(1, len(tokens))
@@ -117,18 +127,23 @@ class LlamaCpp:
             last = self._decode([[token] for token in last], position + i)
 
     def _decode(
-        self, rows: Sequence[Tokens], position: int, *, last_only: bool = True
+        self, rows: Sequence[Tokens], position: int, first: int = 0, *, last_only: bool = True
     ) -> list[int]:
-        """Compute each sequence's tokens from a position, and return what follows the wanted."""
-        chosen: list[int] = self._compute(rows, position, last_only=last_only).argmax(-1).tolist()
+        """Compute sequences' tokens from a position, and return what follows the wanted.
+
+        Args:
+            first: the first sequence's number.
+        """
+        logits = self._compute(rows, position, first, last_only=last_only)
+        chosen: list[int] = logits.argmax(-1).tolist()
         return chosen
 
     def _compute(
-        self, rows: Sequence[Tokens], position: int, *, last_only: bool
+        self, rows: Sequence[Tokens], position: int, first: int = 0, *, last_only: bool
     ) -> NDArray[np.float32]:
         """Return the logits after the wanted tokens; they hold until the next step."""
         batch, i = self._batch, 0
-        for sequence, tokens in enumerate(rows):
+        for sequence, tokens in enumerate(rows, start=first):
             for offset, token in enumerate(tokens):
                 batch.token[i] = token
                 batch.pos[i] = position + offset

@@ -56,6 +56,14 @@ class Transformers:
         self._write(last, cache, count)
         return time.perf_counter() - start
 
+    def serve(self, beginning: Tokens, rests: Sequence[Tokens], count: int) -> float:
+        """See `Side`; a batch of whole prompts, as `generate` reads them."""
+        start = time.perf_counter()
+        cache = self._new_cache()
+        last = self._forward(torch.tensor([[*beginning, *rest] for rest in rests]), cache)
+        self._write(last, cache, count)
+        return time.perf_counter() - start
+
     def predict(self, tokens: Tokens) -> list[int]:
         """See `Side`."""
         predicted: list[int] = self._all_logits(tokens).argmax(-1).tolist()
