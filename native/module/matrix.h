@@ -12,6 +12,8 @@ namespace qingtan {
 
 class Matrix {
  public:
+  static constexpr std::align_val_t kAlignment{64};
+
   // Pack `rows` (n, k): float32, float16, or bf16 as uint16.
   Matrix(const In& rows, const std::string& format, Pool& pool);
 
@@ -26,17 +28,20 @@ class Matrix {
   size_t bytes() const { return packed_bytes(weights_.format, weights_.n, weights_.k); }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(uint8_t* data) const { operator delete[](data, kAlignment); }
+    std::align_val_t alignment;
+    void operator()(uint8_t* data) const { operator delete[](data, alignment); }
   };
+  using Memory = std::unique_ptr<uint8_t[], Free>;
+
+  static Memory allocate(size_t bytes);
 
   // Memory for a packed matrix that is still to be filled.
   Matrix(Format format, int64_t n, int64_t k);
   // A view of packed bytes.
   Matrix(const In& data, const Weights& weights) : borrowed_(data), weights_(weights) {}
 
-  std::unique_ptr<uint8_t[], Free> data_;
+  Memory data_{nullptr, Free{kAlignment}};
   In borrowed_;  // keeps an array alive that `weights_` points into
   Weights weights_;
 };

@@ -246,6 +246,14 @@ def test_int8_holds_nearly_twice_as_many_blocks(tiny_checkpoint: Path) -> None:
     assert halves.blocks == (1 << 22) // (2 * 2 * 16 * 2 * 2 * 16)
 
 
+def test_kernels_that_are_not_there_are_named(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QINGTAN_ISA", "sse9")
+    with pytest.raises(UserError, match=r"QINGTAN_ISA=sse9: this processor .*portable"):
+        NativeRunner.open(tiny_checkpoint)
+
+
 def test_a_context_has_to_fit(tiny_checkpoint: Path) -> None:
     assert opened(tiny_checkpoint).context == opened(tiny_checkpoint, context=9999).context == 1024
     with pytest.raises(UserError, match="one context of 1024 tokens takes"):

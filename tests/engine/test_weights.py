@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from qingtan.engine.convert import convert
-from qingtan.engine.weights import Weights, load_weights
+from qingtan.engine.weights import Weights, draft_precision, load_weights
 from qingtan.errors import UserError
 from qingtan.glm.checkpoint import load_model, save_model
 from qingtan.glm.config import GLMConfig
@@ -268,3 +268,14 @@ def test_it_needs_no_torch(tiny_checkpoint: Path) -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_draft_model_is_int8_where_its_checkpoint_leaves_the_choice(
+    tmp_path: Path, tiny_tokenizer: GLMTokenizer
+) -> None:
+    odd = replace(BASE, hidden_size=48)
+    for name, config in {"plain": BASE, "odd": odd}.items():
+        save_model(random_model(config), tiny_tokenizer, tmp_path / name)
+    convert(tmp_path / "plain", tmp_path / "packed", "int4")
+    chosen = {name: draft_precision(tmp_path / name) for name in ("plain", "odd", "packed")}
+    assert chosen == {"plain": "int8", "odd": None, "packed": None}

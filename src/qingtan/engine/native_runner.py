@@ -96,8 +96,10 @@ class NativeRunner:
             threads: that compute; by default one for each processor that may be used.
 
         Raises:
-            UserError: see `load_weights` and the class.
+            UserError: see `load_weights` and the class; or QINGTAN_ISA names no kernels of this
+                processor.
         """
+        _require_kernels()
         pool = native.Pool(threads or native.usable_processors(), pin=threads is None)
         weights = load_weights(Path(folder), precision, pool)
         return cls(
@@ -172,6 +174,14 @@ class NativeRunner:
                 f"takes {needed:,}: give it more, or a shorter context"
             )
         return blocks
+
+
+def _require_kernels() -> None:
+    """Find out before a model is loaded whether there are the kernels that it would run on."""
+    try:
+        native.best()
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _model(weights: Weights, pool: native.Pool, context: int) -> native.Model:

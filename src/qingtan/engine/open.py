@@ -41,10 +41,7 @@ def open_runner(folder: Path, options: RunnerOptions) -> Runner:
         UserError: an option is wrong, torch is asked for and not installed, or the checkpoint or
             an adapter cannot be used.
     """
-    engine = options.engine or ("native" if options.device == "cpu" else "torch")
-    if engine not in get_args(EngineName):
-        raise UserError(f"engine {engine!r} is none of {', '.join(get_args(EngineName))}")
-    if engine == "torch":
+    if _engine(options) == "torch":
         return _open_torch(folder, options)
     if options.device != "cpu":
         raise UserError(f"the native engine runs on the CPU, not on {options.device!r}")
@@ -66,7 +63,7 @@ def open_runner(folder: Path, options: RunnerOptions) -> Runner:
 def open_draft(folder: Path, model: Path, options: RunnerOptions) -> Runner:
     """Open a model that guesses tokens for another one, with the other one's options.
 
-    Its weights are of the type that suits its own size, and it has no adapters.
+    Its weights are of int8 on the native engine, and it has no adapters.
 
     Args:
         model: the folder of the one that checks the guesses.
@@ -82,7 +79,19 @@ def open_draft(folder: Path, model: Path, options: RunnerOptions) -> Runner:
                 f"draft：{folder} 与 {model} 的分词器不同；草稿模型必须与模型使用同一分词器",
             )
         )
-    return open_runner(folder, replace(options, dtype=None, adapters={}))
+    options = replace(options, dtype=None, adapters={})
+    if _engine(options) == "native":
+        from qingtan.engine.weights import draft_precision
+
+        options = replace(options, dtype=draft_precision(folder))
+    return open_runner(folder, options)
+
+
+def _engine(options: RunnerOptions) -> EngineName:
+    engine = options.engine or ("native" if options.device == "cpu" else "torch")
+    if engine not in get_args(EngineName):
+        raise UserError(f"engine {engine!r} is none of {', '.join(get_args(EngineName))}")
+    return engine
 
 
 def _open_torch(folder: Path, options: RunnerOptions) -> Runner:

@@ -1,6 +1,7 @@
 """A model's weights as the kernels read them, from a checkpoint of any kind, without torch."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +131,22 @@ def choose_quantization(
             "out, or name the original checkpoint"
         )
     return target
+
+
+def draft_precision(folder: Path) -> Precision | None:
+    """Return the precision for a model whose guesses are checked: rather soon done than exact.
+
+    int8, or None, as stored, where a checkpoint is quantized already or has rows that do not fit.
+
+    Raises:
+        UserError: `config.json` cannot be used.
+    """
+    if stored_quantization(folder) is not None:
+        return None
+    with suppress(UserError):
+        check_packable(folder, load_config(folder), Quantization("int8", "int8"))
+        return "int8"
+    return None
 
 
 def _head_beside(precision: Precision) -> Precision:
