@@ -18,7 +18,7 @@ from qingtan.native import best_by_bm25
 _K1, _B = 1.2, 0.75
 _LEAST_IDF = 1e-6
 # Of a larger base the commonest words are left out where more would be scored, as `SqliteIndex`
-# does; here a chunk that holds a word costs some 10 ns, not 2 µs.
+# does; here a chunk that holds a word costs a few ns, not 2 µs.
 MOST_SCORED = 100_000
 # A pair of characters is one number: the first one's in the table of them, and the second's.
 PAIR_BITS = 21
