@@ -134,7 +134,7 @@ struct Kernels {
 size_t attention_scratch(int32_t rows, int32_t heads_per_group, int32_t context, int32_t head_dim);
 
 // The tables of this build, the best that this processor can run first; the last one is portable.
-// QINGTAN_ISA=portable (avx2, avx512, neon) chooses one by name; best_kernels throws
+// QINGTAN_ISA=portable (avx2, avxvnni, avx512, neon) chooses one by name; best_kernels throws
 // std::invalid_argument where there is none of that name.
 int kernel_count();
 const Kernels& kernel_table(int index);
