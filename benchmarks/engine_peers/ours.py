@@ -3,6 +3,7 @@
 The likeliest token is found in the logits by numpy, as for llama.cpp.
 """
 
+import queue
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_peers.likelihood import nats
+from engine_peers.models import BUILT_IN
 from engine_peers.precisions import PRECISIONS
 from engine_peers.side import Tokens
 from qingtan import native
+from qingtan.engine.engine import Engine
+from qingtan.engine.events import Event, Finished
 from qingtan.engine.native_runner import NativeRunner
-from qingtan.engine.runner import Chunk, Runner
-from qingtan.engine.weights import load_weights
+from qingtan.engine.runner import Chunk
+from qingtan.engine.sampling import SamplingParams
+from qingtan.engine.weights import Weights, load_weights
+from qingtan.glm.tokenizer import load_tokenizer
 
 
 def open_side(folder: Path, precision: str, threads: int) -> "Ours":
@@ -25,14 +31,16 @@ def open_side(folder: Path, precision: str, threads: int) -> "Ours":
     # Tied to processors where all are used, as `NativeRunner.open` does.
     pool = native.Pool(threads, pin=threads == native.usable_processors())
     weights = load_weights(folder / "checkpoint", layers, pool, head=head)
-    return Ours(NativeRunner(weights, pool))
+    return Ours(weights, pool)
 
 
 class Ours:
     """A runner whose cache is dealt out anew for each kind of work."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+    def __init__(self, weights: Weights, pool: native.Pool) -> None:
+        self._weights, self._pool = weights, pool
+        self._runner = NativeRunner(weights, pool)
+        self._tokenizer = load_tokenizer(BUILT_IN)
 
     def read(self, tokens: Tokens) -> float:
         """See `Side`."""
@@ -66,8 +74,19 @@ class Ours:
         return time.perf_counter() - start
 
     def serve(self, beginning: Tokens, rests: Sequence[Tokens], count: int) -> float:
-        """See `Side`; the engine knows blocks that it has read already by their hashes."""
-        return self.share(beginning, rests, count)
+        """See `Side`; an engine with nothing in its cache is asked, as the server asks it."""
+        engine = Engine(NativeRunner(self._weights, self._pool), self._tokenizer, lookup=False)
+        params = SamplingParams(temperature=0, max_tokens=count)
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        start = time.perf_counter()
+        for rest in rests:
+            engine.generate([*beginning, *rest], params, [], [events.put])
+        waiting = len(rests)
+        while waiting:
+            waiting -= isinstance(events.get(), Finished)
+        seconds = time.perf_counter() - start
+        engine.close()
+        return seconds
 
     def predict(self, tokens: Tokens) -> list[int]:
         """See `Side`."""
