@@ -179,6 +179,23 @@ class KVCache:
         sequence.computed = max(0, len(found) * self.block_tokens - sequence.prefix)
         return True
 
+    def catch_up(self, sequence: CachedSequence, reusable: int) -> int:
+        """Let a sequence go on behind blocks that others have computed since it got its own.
+
+        Returns:
+            How many of its tokens need not be computed any more.
+        """
+        found = self._find(sequence, reusable)
+        first, before = sequence.published, sequence.computed
+        if len(found) <= first:
+            return 0
+        self.pool.hold(found[first:])
+        self.pool.release(sequence.blocks[first : len(found)])
+        sequence.blocks[first : len(found)] = found[first:]
+        sequence.published = len(found)
+        sequence.computed = len(found) * self.block_tokens - sequence.prefix
+        return sequence.computed - before
+
     def can_extend(self, sequence: CachedSequence, tokens: int) -> bool:
         """Return whether `extend` finds blocks enough."""
         fresh = max(0, self._blocks_for(sequence, tokens) - len(sequence.blocks))

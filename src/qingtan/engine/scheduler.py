@@ -322,10 +322,17 @@ class Scheduler(Generic[R]):
         chunks = []
         for request in sorted(reading, key=self._waiting.turn):
             request.drafts = []
+            if budget:
+                self._catch_up(request)
             if size := min(request.pending, budget):
                 chunks.append((request, request.take(size)))
                 budget -= size
         return chunks
+
+    def _catch_up(self, request: R) -> None:
+        """Find what others have read while it waited for its turn: many may begin alike at once."""
+        self._found += self.cache.catch_up(request, request.reusable)
+        request.charged = max(request.charged, request.computed)
 
     def _preempt(self, request: R) -> None:
         self._running.remove(request)
