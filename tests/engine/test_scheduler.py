@@ -107,6 +107,18 @@ def test_a_turn_finds_the_one_before_unless_everything_is_wanted() -> None:
     assert (stats.prefix_found, stats.prefix_asked) == (28, 14 + 23 + 9 + 23)
 
 
+def test_prompts_that_begin_alike_and_come_at_once_are_read_once() -> None:
+    world = World(block_tokens=4, step_tokens=16)
+    jobs = [world.add([0, 1, 2, 0] * 10 + [last, 1], 60, key=str(last)) for last in range(3)]
+    reads = []
+    for _ in range(6):
+        reads += [len(chunk.tokens) for chunk in world.step().values() if len(chunk.tokens) > 1]
+        world.check_blocks()
+    assert all(job.is_flowing for job in jobs)
+    assert sum(reads) < 2 * 42
+    assert len({tuple(job.blocks[:8]) for job in jobs}) == 1
+
+
 def test_the_order_is_priority_then_the_key_served_least_then_arrival() -> None:
     world = World(max_running=1)
     later = world.add([0], key="x", priority=1)
