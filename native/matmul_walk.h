@@ -53,8 +53,8 @@ constexpr int64_t bytes_per_k(Format format) {
 struct Tile {
   const uint8_t* weights;  // the strip of the first block
   int64_t block_bytes;     // from one block to the next
-  const uint8_t* next;     // what to ask for meanwhile, from here on:
-  int64_t next_step;       // so many bytes for each line of weights in use; a line: see Ahead
+  const uint8_t* next;     // its part of what the next tiles will want, asked for meanwhile:
+  int64_t next_step;       // bytes of it for each line of weights in use. A whole line: it is alone
   const uint8_t* input;    // the strip of the rows, packed
   int64_t count;           // values along k in this strip
   float* out;              // of the first row and the first block's first weight
@@ -73,7 +73,7 @@ class Ahead {
   // For each `bytes` of the weights in use, of B blocks side by side.
   template <int bytes, int B = 1>
   void go(const uint8_t* weights) {
-    if (step_ == kLine) {
+    if (step_ == kLine) {  // the tile is alone
       stream<bytes, B>(weights + kStreamAhead);
       return;
     }

@@ -12,8 +12,6 @@ namespace qingtan {
 
 class Matrix {
  public:
-  static constexpr std::align_val_t kAlignment{64};
-
   // Pack `rows` (n, k): float32, float16, or bf16 as uint16.
   Matrix(const In& rows, const std::string& format, Pool& pool);
 
@@ -28,6 +26,7 @@ class Matrix {
   size_t bytes() const { return packed_bytes(weights_.format, weights_.n, weights_.k); }
 
  private:
+  static constexpr std::align_val_t kAlignment{64};
   struct Free {
     std::align_val_t alignment;
     void operator()(uint8_t* data) const { operator delete[](data, alignment); }

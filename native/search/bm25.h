@@ -32,7 +32,7 @@ struct Scored {
 // order of the lists (Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and
 // Beyond", 2009); highest first, of equal ones the first place. At most `limit` of them.
 //
-// Throws std::invalid_argument where a place is no passage's, or lower than the one before it.
+// Throws std::invalid_argument where a place is no passage's, or is met after a much higher one.
 template <class Times>
 std::vector<Scored> best_by_bm25(const Postings<Times>& postings,
                                  std::span<const PostingList> lists, double k1, int64_t limit);

@@ -4,23 +4,18 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <stdexcept>
 #include <vector>
 
+#include "expect.h"
+
 namespace {
 
 using namespace qingtan;
+using testing::expect;
 
 constexpr int32_t kPassages = 9000;
-
-void expect(bool good, const char* what) {
-  if (!good) {
-    std::fprintf(stderr, "failed: %s\n", what);
-    std::exit(1);
-  }
-}
 
 // Vectors without a number to spare, so that a step beyond them is seen.
 struct Case {

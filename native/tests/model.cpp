@@ -6,27 +6,21 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <random>
 #include <vector>
 
+#include "expect.h"
 #include "packing.h"
 
 namespace {
 
 using namespace qingtan;
+using testing::expect;
 
 constexpr int32_t kWidth = 64, kHeads = 6, kGroups = 2, kHeadDim = 20, kFfn = 96;
 constexpr int32_t kVocabulary = 77, kContext = 200, kBlockTokens = 8, kBlocks = 80;
 constexpr int64_t kTableWidth = 25;
-
-void expect(bool good, const char* what) {
-  if (!good) {
-    std::fprintf(stderr, "failed: %s\n", what);
-    std::exit(1);
-  }
-}
 
 // Packed matrices of exactly their size, so that reading beyond them is seen.
 class Matrices {

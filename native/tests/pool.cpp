@@ -4,21 +4,16 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "expect.h"
+
 namespace {
 
 using qingtan::Pool;
-
-void expect(bool good, const char* what) {
-  if (!good) {
-    std::fprintf(stderr, "failed: %s\n", what);
-    std::exit(1);
-  }
-}
+using qingtan::testing::expect;
 
 // Plain numbers, so that a part that runs twice, or is not over when run returns, is a race.
 void every_part_runs_once(Pool& pool, int64_t parts) {

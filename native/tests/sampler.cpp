@@ -4,25 +4,19 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <random>
 #include <vector>
 
+#include "expect.h"
 #include "sampling/logprobs.h"
 
 namespace {
 
 using namespace qingtan;
+using testing::expect;
 
 constexpr int64_t kRows = 3;
-
-void expect(bool good, const char* what) {
-  if (!good) {
-    std::fprintf(stderr, "failed: %s\n", what);
-    std::exit(1);
-  }
-}
 
 // Rows without a number to spare, so that a step beyond them is seen.
 struct Case {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.native.packed import to_bf16
+from tests.native.packed import GROUP, largest, to_bf16
 
 from qingtan.native import Cache, Kernels, Layer, Matrix, Model, Pool
 
@@ -172,7 +172,7 @@ class _Weights:
     ) -> None:
         self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
         self._formats = formats
-        self._pairs = kernels is not None and kernels.name == "avx2"
+        self._kernels = kernels
 
     def __getitem__(self, name: str) -> Doubles:
         return self._weights[name]
@@ -181,18 +181,14 @@ class _Weights:
         fmt = (
             self._formats if isinstance(self._formats, str) else self._formats[name.split(".")[-1]]
         )
-        x = _rounded_groups(x, self._pairs) if fmt in ("q8", "q4") else x
+        x = _rounded_groups(x, self._kernels) if fmt in ("q8", "q4") else x
         result: Doubles = x @ self._weights[name].T
         return result
 
 
-def _rounded_groups(x: Doubles, pairs: bool) -> Doubles:
-    """Round to 127 steps up to the largest number, or sum of two neighbours."""
-    groups = x.reshape(len(x), -1, 32)
-    sizes = np.abs(groups)
-    if pairs:
-        sizes = sizes.reshape(len(x), -1, 16, 2).sum(3)
-    scales = sizes.max(2, keepdims=True) / 127
+def _rounded_groups(x: Doubles, kernels: Kernels | None) -> Doubles:
+    groups = x.reshape(len(x), -1, GROUP)
+    scales = largest(groups, kernels)[..., None] / 127
     rounded: Doubles = np.rint(groups / scales) * scales
     return rounded.reshape(x.shape)
 
