@@ -8,8 +8,8 @@
 namespace qingtan {
 namespace {
 
-// Sums are kept for so many passages at a time: they stay in the first cache.
-constexpr int32_t kWindow = 2048;
+// Sums are kept for so many passages at a time: they stay near, and lists are changed seldom.
+constexpr size_t kWindow = 8192;
 
 bool better(const Scored& a, const Scored& b) {
   return a.score > b.score || (a.score == b.score && a.place < b.place);
@@ -45,50 +45,55 @@ class Best {
 class Window {
  public:
   // Adds a list's part that lies in the window, and moves its beginning behind that.
-  template <class Times>
-  void add(const Postings<Times>& postings, PostingList& list, int32_t first, double k1) {
+  template <class Code>
+  void add(const Postings<Code>& postings, PostingList& list, int32_t first) {
     int64_t at = list.begin;
+    size_t count = count_;
     for (; at < list.end; at++) {
       const int32_t place = postings.places[at];
-      if (place >= first && place - first >= kWindow) {
+      const auto slot = static_cast<uint64_t>(int64_t{place} - first);
+      if (slot >= kWindow) {
+        require(place > first, "places: must be ascending, and not below zero");
         break;
       }
-      if (place < first || place >= postings.passages) {
-        throw std::invalid_argument("places: must be of passages, ascending");
-      }
-      const auto slot = static_cast<size_t>(place - first);
-      const auto times = static_cast<double>(postings.times[at]);
-      sums_[slot] += list.idf * (times * (k1 + 1) / (times + postings.norms[place]));
-      touched_[count_] = place;
-      count_ += seen_[slot] ? 0 : 1;
-      seen_[slot] = true;
+      require(postings.codes[at] < postings.weights.size(), "codes: must be of weights");
+      const double more = list.idf * postings.weights[postings.codes[at]];
+      require(more > 0, "weights: must be above zero, like all idf");
+      touched_[count] = static_cast<uint32_t>(slot);
+      count += sums_[slot] == 0 ? 1 : 0;
+      sums_[slot] += more;
     }
+    count_ = count;
     list.begin = at;
   }
 
   // Offers all sums, and forgets them.
   void give(Best& best, int32_t first) {
     for (size_t i = 0; i < count_; i++) {
-      const auto slot = static_cast<size_t>(touched_[i] - first);
-      best.offer({touched_[i], sums_[slot]});
-      sums_[slot] = 0.0;
-      seen_[slot] = false;
+      const uint32_t slot = touched_[i];
+      best.offer({first + static_cast<int32_t>(slot), sums_[slot]});
+      sums_[slot] = 0;
     }
     count_ = 0;
   }
 
  private:
+  static void require(bool good, const char* what) {
+    if (!good) {
+      throw std::invalid_argument(what);
+    }
+  }
+
   std::array<double, kWindow> sums_{};
-  std::array<bool, kWindow> seen_{};
-  std::array<int32_t, kWindow + 1> touched_;  // the last is written to, never counted
+  std::array<uint32_t, kWindow + 1> touched_;  // the last is written to, never counted
   size_t count_ = 0;
 };
 
 }  // namespace
 
-template <class Times>
-std::vector<Scored> best_by_bm25(const Postings<Times>& postings,
-                                 std::span<const PostingList> lists, double k1, int64_t limit) {
+template <class Code>
+std::vector<Scored> best_by_bm25(const Postings<Code>& postings,
+                                 std::span<const PostingList> lists, int64_t limit) {
   std::vector<PostingList> left(lists.begin(), lists.end());
   Best best(limit);
   Window window;
@@ -105,17 +110,17 @@ std::vector<Scored> best_by_bm25(const Postings<Times>& postings,
       throw std::invalid_argument("places: must not be negative");
     }
     for (PostingList& list : left) {
-      window.add(postings, list, first, k1);
+      window.add(postings, list, first);
     }
     window.give(best, first);
   }
 }
 
 template std::vector<Scored> best_by_bm25(const Postings<uint8_t>&, std::span<const PostingList>,
-                                          double, int64_t);
+                                          int64_t);
 template std::vector<Scored> best_by_bm25(const Postings<uint16_t>&, std::span<const PostingList>,
-                                          double, int64_t);
+                                          int64_t);
 template std::vector<Scored> best_by_bm25(const Postings<uint32_t>&, std::span<const PostingList>,
-                                          double, int64_t);
+                                          int64_t);
 
 }  // namespace qingtan

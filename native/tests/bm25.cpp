@@ -15,31 +15,34 @@ namespace {
 using namespace qingtan;
 using testing::expect;
 
-constexpr int32_t kPassages = 9000;
+constexpr int32_t kPassages = 20000;  // several windows
+constexpr size_t kWeights = 200;
 
 // Vectors without a number to spare, so that a step beyond them is seen.
 struct Case {
-  explicit Case(std::mt19937& random) : norms(kPassages, 1.0) {
+  explicit Case(std::mt19937& random) : weights(kWeights) {
+    for (double& weight : weights) {
+      weight = static_cast<double>(1 + random() % 100) / 50;
+    }
     constexpr double idfs[] = {1e-6, 0.7, 6.0};
     for (auto list = random() % 5; list-- > 0;) {
       const auto begin = static_cast<int64_t>(places.size());
       int32_t place = static_cast<int32_t>(random() % 100);
       for (; place < kPassages; place += 1 + static_cast<int32_t>(random() % 900)) {
         places.push_back(place);
-        times.push_back(static_cast<uint8_t>(random() % 256));
+        codes.push_back(static_cast<uint8_t>(random() % kWeights));
       }
       lists.push_back({begin, static_cast<int64_t>(places.size()), idfs[random() % 3]});
     }
   }
 
   std::vector<Scored> best(int64_t limit) const {
-    return best_by_bm25<uint8_t>({places.data(), times.data(), norms.data(), kPassages}, lists,
-                                 1.2, limit);
+    return best_by_bm25<uint8_t>({places.data(), codes.data(), weights}, lists, limit);
   }
 
   std::vector<int32_t> places;
-  std::vector<uint8_t> times;
-  std::vector<double> norms;
+  std::vector<uint8_t> codes;
+  std::vector<double> weights;
   std::vector<PostingList> lists;
 };
 
@@ -66,6 +69,9 @@ void out_of_order(std::mt19937& random) {
     if (random() % 4 == 0) {
       place = static_cast<int32_t>(random());
     }
+  }
+  for (uint8_t& code : made.codes) {
+    code = random() % 1000 ? code : 255;
   }
   try {
     made.best(10);

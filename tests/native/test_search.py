@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from qingtan.native import best_by_bm25
 
-K1 = 1.2
-PASSAGES = 10_000  # several windows of those that are scored at once
+WEIGHTS = 200
+PASSAGES = 20_000  # several windows of those that are scored at once
 LISTS = st.lists(
     st.tuples(
         st.lists(st.integers(0, PASSAGES - 1), max_size=30, unique=True).map(sorted),
@@ -22,18 +22,17 @@ LISTS = st.lists(
 
 
 def arguments(lists: list[tuple[list[int], float]], dtype: Any = np.uint8) -> dict[str, Any]:
-    """Return all arguments but the limit; how often and how long is random, but the same always."""
+    """Return all arguments but the limit; weights are random, but the same always."""
     random = np.random.default_rng(0)
     bounds = np.cumsum([0, *(len(places) for places, _ in lists)]).tolist()
     return {
         "places": np.array([place for places, _ in lists for place in places], np.int32),
-        "times": random.integers(1, 4, bounds[-1]).astype(dtype),
-        "norms": random.uniform(0.3, 5.0, PASSAGES).round(1),
+        "codes": random.integers(0, WEIGHTS, bounds[-1]).astype(dtype),
+        "weights": random.uniform(0.1, 2.2, WEIGHTS).round(1),
         "lists": [
             (begin, end, idf)
             for begin, end, (_, idf) in zip(bounds[:-1], bounds[1:], lists, strict=True)
         ],
-        "k1": K1,
     }
 
 
@@ -41,8 +40,8 @@ def scores(given: dict[str, Any]) -> NDArray[np.float64]:
     """Return the score of every passage."""
     total = np.zeros(PASSAGES)
     for begin, end, idf in given["lists"]:
-        places, times = given["places"][begin:end], given["times"][begin:end].astype(np.float64)
-        total[places] += idf * (times * (K1 + 1) / (times + given["norms"][places]))
+        weights = given["weights"][given["codes"][begin:end]]
+        total[given["places"][begin:end]] += idf * weights
     return total
 
 
@@ -72,14 +71,17 @@ def test_a_passage_at_the_edge_of_a_window_is_scored_once() -> None:
     [
         ("places", np.array([-1, 5], np.int32), "places"),
         ("places", np.array([5, 3], np.int32), "places"),
-        ("places", np.array([0, PASSAGES], np.int32), "places"),
         ("places", np.array([2**31 - 1, -(2**31)], np.int32), "places"),
         ("places", np.array([0, 5], np.int64), "places"),
         ("places", np.array([0, 9, 5, 9], np.int32)[::2], "places"),
-        ("times", np.ones(3, np.uint8), "times"),
-        ("times", np.ones(2), "times"),
-        ("norms", np.ones(PASSAGES, np.float32), "norms"),
-        ("norms", np.ones(5), "places"),
+        ("codes", np.ones(3, np.uint8), "codes"),
+        ("codes", np.ones(2), "codes"),
+        ("codes", np.array([0, WEIGHTS], np.uint8), "codes"),
+        ("weights", np.ones(WEIGHTS, np.float32), "weights"),
+        ("weights", np.zeros(WEIGHTS), "weights"),
+        ("weights", np.full(WEIGHTS, np.nan), "weights"),
+        ("weights", np.ones(0), "codes"),
+        ("lists", [(0, 2, 0.0)], "weights"),
         ("lists", [(0, 3, 1.0)], "end"),
         ("lists", [(-1, 2, 1.0)], "begin"),
         ("lists", [(2, 1, 1.0)], "begin"),
@@ -91,9 +93,3 @@ def test_what_is_wrong_is_refused_by_name(name: str, value: Any, named: str) -> 
     assert best_by_bm25(**given)
     with pytest.raises(ValueError, match=f"^{named}: "):
         best_by_bm25(**{**given, name: value})
-
-
-def test_times_of_no_sense_do_no_harm() -> None:
-    given = arguments([([0, 5], 1.0)] * 9)
-    given["times"][:] = 0
-    assert [score for _, score in best_by_bm25(**given, limit=9)] == [0.0, 0.0]

@@ -462,18 +462,18 @@ def logprobs(
 
 def best_by_bm25(
     places: Words,
-    times: NDArray[np.unsignedinteger],
-    norms: NDArray[np.float64],
+    codes: NDArray[np.unsignedinteger],
+    weights: NDArray[np.float64],
     lists: list[tuple[int, int, float]],
-    k1: float,
     limit: int,
 ) -> list[tuple[int, float]]:
     """Find the passages with the highest scores by bm25, see native/search/bm25.h.
 
     Args:
         places: (entries,) of passages that hold a term, ascending in each list.
-        times: (entries,) uint8, uint16 or uint32, how often they hold it, at least once.
-        norms: (passages,) k1 · (1 − b + b · length / mean length).
+        codes: (entries,) uint8, uint16 or uint32, which of the weights the term has there.
+        weights: (weights,) above zero: times · (k1 + 1) / (times + k1 · (1 − b + b · length / mean
+            length)).
         lists: for each term where in `places` its list begins and ends, and its idf.
         limit: at least 1.
 

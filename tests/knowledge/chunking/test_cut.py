@@ -60,6 +60,11 @@ def test_chunks_keep_to_the_size_and_say_their_length_and_place(
     assert [c.first_block for c in chunks] == sorted(c.first_block for c in chunks)
 
 
+def test_a_heading_with_nothing_below_it_is_kept_before_another_of_the_same_words() -> None:
+    read = document("# 备注", "无。", "# 备注", "# 备注", "无。")
+    assert [chunk.text for chunk in cut(read, len, 60)] == ["无。", "备注", "无。"]
+
+
 def test_a_chunk_never_crosses_a_heading() -> None:
     text = "公司成立于1998年，总部在上海。" * 2
     chunks = cut(document("# 手册", "## 历史", text, "## 地址", text), len, 120)

@@ -40,7 +40,7 @@ def check(place: str, texts: dict[str, str]) -> int:
         lines = [chunk.chunk.text for chunk in store.chunks(base, document.id)]
         assert lines == texts[document.name].splitlines()
         assert store.original(base, document.id) == texts[document.name].encode()
-    found = store.search_words([base], "退货", 10_000)
+    found = store.search_words([base], "退货", base.chunks + 1)
     assert len(found) == base.chunks == sum(document.chunks for document in documents)
     ended = sum(job.done for job in store.jobs.jobs(base))
     assert ended == len(documents)

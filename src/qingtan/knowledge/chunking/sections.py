@@ -67,7 +67,8 @@ def _with_text(sections: Iterator[Section]) -> Iterator[Section]:
     kept = list(sections)
     for section, following in zip(kept, [*kept[1:], None], strict=True):
         if not section.blocks and section.own:
-            if following and following.path[: len(section.path)] == section.path:
+            # The very heading, not one of the same words beside it.
+            if following and any(heading is section.path[-1] for heading in following.path):
                 continue
             section.blocks.append(section.own)
             section.path, section.own = section.path[:-1], None

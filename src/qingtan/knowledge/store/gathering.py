@@ -12,7 +12,7 @@ from qingtan.knowledge.store.postings import PAIR_BITS, Postings
 OFFSET_BITS = 20
 LONGEST = (1 << OFFSET_BITS) - 1  # terms of a chunk
 _TOGETHER = 1 << 18  # occurrences that are counted in one go
-_EACH = 5  # bytes for each chunk that holds a term; of these there are fewer than occurrences
+_EACH = 6  # bytes for each chunk that holds a term; of these there are fewer than occurrences
 
 # A term and its occurrences, ascending: int64, number << OFFSET_BITS | offset.
 Term = tuple[str, NDArray[np.int64]]

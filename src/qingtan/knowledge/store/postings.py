@@ -22,6 +22,7 @@ _LEAST_IDF = 1e-6
 MOST_SCORED = 100_000
 # A pair of characters is one number: the first one's in the table of them, and the second's.
 PAIR_BITS = 21
+_TOGETHER = 1 << 20  # entries that are counted in one go
 _ENTRY = 150  # bytes of a dictionary's entry for a word, its key with it
 
 
@@ -50,21 +51,20 @@ class Postings:
         places: NDArray[np.int32],
         times: NDArray[np.unsignedinteger],
     ) -> None:
-        mean = lengths.sum() / max(len(lengths), 1)
-        self._norms = _K1 * (1 - _B + _B * lengths / mean)
+        self._codes, self._weights = _weighted(lengths, places, times)
         counts = np.diff(bounds)
         idf = np.log((len(numbers) - counts + 0.5) / (counts + 0.5))
         self._idf = np.where(idf > 0, idf, _LEAST_IDF)
         self._numbers = numbers
         self._words, self._characters, self._pairs = words, characters, pairs
-        self._bounds, self._places, self._times = bounds, places, times
+        self._bounds, self._places = bounds, places
 
     @property
     def size(self) -> int:
         """How much memory it takes, in bytes."""
-        chunks, rows = (self._norms, self._numbers), (self._pairs, self._bounds, self._idf)
+        rows = (self._pairs, self._bounds, self._idf)
+        arrays = (self._numbers, *rows, self._places, self._codes, self._weights)
         named = len(self._words) + len(self._characters)
-        arrays = (*chunks, *rows, self._places, self._times)
         return sum(each.nbytes for each in arrays) + _ENTRY * named
 
     @property
@@ -113,5 +113,34 @@ class Postings:
             # Of a word that very many chunks hold, the newest are scored.
             most = 2 * MOST_SCORED
             lists = [(max(begin, end - most), end, idf) for begin, end, idf in lists]
-        best = best_by_bm25(self._places, self._times, self._norms, lists, _K1, limit)
+        best = best_by_bm25(self._places, self._codes, self._weights, lists, limit)
         return [(int(self._numbers[place]), score) for place, score in best]
+
+
+def _weighted(
+    lengths: NDArray[np.int64], places: NDArray[np.int32], times: NDArray[np.unsignedinteger]
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.float64]]:
+    """Return which weight each entry has, and the weights: times * (k1 + 1) / (times + norm).
+
+    Few entries differ in how often and in how long the chunk is, and a search looks at many.
+    """
+    sizes, size_of = np.unique(lengths, return_inverse=True)
+    seen = np.zeros(int(times.max(initial=0)) + 1, bool)
+    seen[times] = True
+    counts, count_of = np.flatnonzero(seen), np.cumsum(seen) - 1
+    parts = [slice(first, first + _TOGETHER) for first in range(0, len(places), _TOGETHER)]
+
+    def pairs(part: slice) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = count_of[times[part]] * len(sizes) + size_of[places[part]]
+        return found
+
+    used = np.zeros(len(counts) * len(sizes), bool)
+    for part in parts:
+        used[pairs(part)] = True
+    kept, code_of = np.flatnonzero(used), np.cumsum(used) - 1
+    codes = np.empty(len(places), np.min_scalar_type(len(kept)))
+    for part in parts:
+        codes[part] = code_of[pairs(part)]
+    often, size = counts[kept // len(sizes)].astype(np.float64), sizes[kept % len(sizes)]
+    norms = _K1 * (1 - _B + _B * size / (lengths.sum() / len(lengths)))
+    return codes, often * (_K1 + 1) / (often + norms)
