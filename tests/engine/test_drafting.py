@@ -163,6 +163,19 @@ def test_a_near_model_guesses_better_than_another(
     assert shares["near"] > shares["other"] + 0.2
 
 
+def test_who_guesses_better_guesses_more(
+    start: Callable[..., Engine], drafts: dict[str, Path]
+) -> None:
+    # Of two tokens a lookup guesses the right one every other time, and the model itself always.
+    sampled = replace(SAMPLED, max_tokens=60, logit_bias=((7, 100.0), (8, 100.0)))
+    engine = start(open_native(drafts["itself"]))
+    write(engine, sampled)
+    before = engine.guesses
+    write(engine, sampled)
+    guessed = {name: engine.guesses[name].guessed - before[name].guessed for name in before}
+    assert guessed["draft"] > 4 * guessed["lookup"]
+
+
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 13])
 def test_the_last_token_may_come_amid_guesses(
     start: Callable[..., Engine], tiny_checkpoint: Path, most: int

@@ -34,8 +34,8 @@ class GuessCount:
 class Speculation:
     """Decides who guesses for which generation and how much, and learns what it brings.
 
-    A grammar that leaves no choice goes first, then what the text repeats, which is free, and
-    then the draft model.
+    A grammar that leaves no choice goes first. Of what the text repeats, which is free, and the
+    draft model that one guesses which has lately brought more.
 
     Args:
         draft: None to go without; it is closed with this object.
@@ -47,7 +47,7 @@ class Speculation:
     def __init__(self, draft: DraftModel | None = None) -> None:
         self._draft = draft
         self._times = StepTimes()
-        self._overall: dict[GuessSource, Acceptance] = {}
+        self._overall: dict[tuple[GuessSource, int], Acceptance] = {}
         self._trials: Mapping[GuessSource, Trials] = {"lookup": Trials(), "draft": Trials()}
         self.counts: dict[GuessSource, GuessCount] = dict.fromkeys(
             ("grammar", "lookup", "draft"), GuessCount()
@@ -58,8 +58,10 @@ class Speculation:
         checking, drafting = self._costs(len(generations))
         asks = []
         for generation in generations:
-            generation.drafts = self._certain(generation) or self._looked_up(generation, checking)
-            if not generation.drafts and (count := self._worth_drafting(generation, drafting)):
+            generation.drafts = self._certain(generation)
+            if generation.room < 2 or generation.drafts:
+                continue
+            if count := self._uncertain(generation, checking, drafting):
                 asks.append((generation, count))
         if self._draft is None or not asks:
             return
@@ -71,6 +73,7 @@ class Speculation:
             return
         for (generation, _), tokens in zip(asks, proposed, strict=True):
             generation.drafts, generation.source = tokens, "draft"
+            generation.length = self._length(generation, "draft")
 
     def observe(self, generation: Generation, guessed: int, accepted: int) -> None:
         """Learn how many of a generation's drafts were checked, and how many came true."""
@@ -79,7 +82,8 @@ class Speculation:
             return
         count = self.counts[source]
         self.counts[source] = GuessCount(count.guessed + guessed, count.accepted + accepted)
-        self._length(generation, source).observe(guessed, accepted)
+        if generation.length is not None:
+            generation.length.observe(guessed, accepted)
 
     def observe_step(self, rows: int, seconds: float) -> None:
         """Learn what a step of the model took that computed so many tokens, each with logits."""
@@ -113,38 +117,48 @@ class Speculation:
         """Return the tokens that a grammar leaves no choice about."""
         if generation.grammar is None or generation.room < 2:
             return []
-        generation.source = "grammar"
+        generation.source, generation.length = "grammar", None
         return generation.grammar.forced()[: min(generation.room - 1, _MOST_CERTAIN)]
 
-    def _looked_up(self, generation: Generation, cost: float) -> list[int]:
-        """Return what the text so far may go on with."""
-        if generation.lookup is None or generation.room < 2:
-            return []
-        generation.source = "lookup"
-        worth = self._length(generation, "lookup").tokens(cost)
-        count = min(max(worth, 1), generation.room - 1)
-        tokens = _allowed(generation, generation.lookup.propose(generation.tokens, count))
-        if tokens and not worth and not self._trials["lookup"].afford(self._times.row):
-            return []
-        return tokens
-
-    def _worth_drafting(self, generation: Generation, cost: float) -> int:
-        """Return how many tokens the draft model shall guess."""
+    def _uncertain(self, generation: Generation, checking: float, drafting: float) -> int:
+        """Set drafts that the text repeats, or return how many the draft model shall make."""
         begun = len(generation.tokens) > generation.prompt_tokens
-        if self._draft is None or generation.room < 2 or not begun:
+        if self._draft is None or not begun:
+            generation.drafts = self._repeated(generation, checking, 1.0)
             return 0
-        worth = self._length(generation, "draft").tokens(cost)
-        if not worth:
-            rows = self._draft.unread(generation)
-            needed = self._draft.times.seconds(rows) + self._times.row
-            worth = int(self._trials["draft"].afford(needed))
-        return min(worth, generation.room - 1)
+        worth = self._length(generation, "draft").worth(drafting)
+        generation.drafts = self._repeated(generation, checking, worth.gain)
+        if generation.drafts:
+            return 0
+        if not worth.tokens:
+            needed = self._draft.times.seconds(self._draft.unread(generation)) + self._times.row
+            return int(self._trials["draft"].afford(needed))
+        return min(worth.tokens, generation.room - 1)
 
-    def _length(self, generation: Generation, source: GuessSource) -> DraftLength:
-        length = generation.lengths.get(source)
+    def _repeated(self, generation: Generation, cost: float, least: float) -> list[int]:
+        """Return what the text so far may go on with, where that gains at least so much."""
+        lookup, tokens = generation.lookup, generation.tokens
+        place, size = lookup.find(tokens) if lookup else (0, 0)
+        if not lookup or not size:
+            return []
+        length = self._length(generation, "lookup", size)
+        worth = length.worth(cost)
+        if worth.gain < least:
+            return []
+        count = min(max(worth.tokens, 1), generation.room - 1)
+        drafts = _allowed(generation, lookup.repeat(tokens, place, count))
+        if drafts and not worth.tokens and not self._trials["lookup"].afford(self._times.row):
+            return []
+        generation.source, generation.length = "lookup", length
+        return drafts
+
+    def _length(self, generation: Generation, source: GuessSource, size: int = 0) -> DraftLength:
+        """Return how much a source should guess that goes by so many last tokens, or by all."""
+        key = source, size
+        length = generation.lengths.get(key)
         if length is None:
-            overall = self._overall.setdefault(source, Acceptance())
-            length = generation.lengths[source] = DraftLength(overall)
+            overall = self._overall.setdefault(key, Acceptance())
+            length = generation.lengths[key] = DraftLength(overall)
         return length
 
 

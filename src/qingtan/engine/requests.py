@@ -84,7 +84,9 @@ class Generation(Work):
         grammar: what the text must keep to.
         lookup: guesses its next tokens; None to go without.
         source: who made its `drafts`.
-        lengths: how many tokens each source should guess.
+        lengths: how many tokens each source should guess; a lookup is one for each number of
+            tokens that it goes by.
+        length: the one of its `drafts`.
         siblings: generations of the same prompt, which begin when it has been read.
         cached: tokens of the prompt that the cache held; None before its first step.
     """
@@ -107,7 +109,8 @@ class Generation(Work):
         self.grammar: GrammarState | None = None
         self.lookup: PromptLookup | None = None
         self.source: GuessSource = "lookup"
-        self.lengths: dict[GuessSource, DraftLength] = {}
+        self.lengths: dict[tuple[GuessSource, int], DraftLength] = {}
+        self.length: DraftLength | None = None
         self.siblings: list[Generation] = []
         self.cached: int | None = None
 

@@ -8,10 +8,12 @@ How many tokens are guessed follows from how often guesses come true and from wh
 as measured; see `DraftLength` and `StepTimes`.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from typing import NamedTuple
 
 # An occurrence of so many last tokens says what may follow; the longer is asked first.
-_NGRAMS = (4, 3, 2)
+_NGRAMS = (3, 2, 1)
 # How fast what was seen of guesses fades, for each time that some were checked: in one text, and
 # over all texts.
 _FADING = 0.9
@@ -63,6 +65,17 @@ class Acceptance:
             self._overall.observe(guessed, accepted)
 
 
+class Worth(NamedTuple):
+    """How many tokens to guess; with 0, guessing does not pay.
+
+    Attributes:
+        gain: times as many tokens in the same time as without guesses, as far as is known.
+    """
+
+    tokens: int
+    gain: float
+
+
 class DraftLength:
     """How many tokens of a text are worth guessing.
 
@@ -78,8 +91,8 @@ class DraftLength:
         self._acceptance = Acceptance(Acceptance() if overall is None else overall)
         self._most = most
 
-    def tokens(self, cost: float) -> int:
-        """Return how many tokens to guess now; 0 where guessing does not pay.
+    def worth(self, cost: float) -> Worth:
+        """Return how many tokens to guess now.
 
         Args:
             cost: what making and checking one more guess adds to a step, as a share of a step
@@ -90,7 +103,7 @@ class DraftLength:
         # Of a concave function by a linear one there is one maximum.
         while count < self._most and (gain := _gain(share, count + 1, cost)) > best:
             count, best = count + 1, gain
-        return count
+        return Worth(count, best if count else 1.0)
 
     def observe(self, guessed: int, accepted: int) -> None:
         """See `Acceptance.observe`."""
@@ -169,15 +182,18 @@ class PromptLookup:
     """Guesses that what followed the last tokens before follows them again.
 
     This pays where an answer repeats its prompt: summaries, answers from documents, corrections.
+    What repeats a text leaves out parts of it, but seldom goes back: of several places the next
+    one behind the last guess is taken.
     """
 
     def __init__(self) -> None:
-        # For each n-gram, where what followed its last occurrence begins.
-        self._following: dict[tuple[int, ...], int] = {}
+        # For each n-gram, where what followed its occurrences begins, ascending.
+        self._following: dict[tuple[int, ...], list[int]] = {}
         self._indexed = 0
+        self._place = 0  # where the last guess began
 
-    def propose(self, tokens: Sequence[int], count: int) -> list[int]:
-        """Return up to `count` tokens to follow, perhaps none.
+    def find(self, tokens: Sequence[int]) -> tuple[int, int]:
+        """Return where what may follow begins, and how many of the last tokens say so; or 0, 0.
 
         Args:
             tokens: the prompt and the text so far; the same ones as in the last call, and more.
@@ -185,18 +201,24 @@ class PromptLookup:
         self._index(tokens)
         length = len(tokens)
         for size in _NGRAMS:
-            source = self._following.get(tuple(tokens[length - size :])) if size <= length else None
-            if source is not None:
-                guessed: list[int] = []
-                for place in range(source, source + count):
-                    # A repetition may run into what is guessed.
-                    guessed.append(tokens[place] if place < length else guessed[place - length])
-                return guessed
-        return []
+            places = self._following.get(tuple(tokens[length - size :])) if size <= length else None
+            if places:
+                later = bisect_right(places, self._place)
+                return places[later] if later < len(places) else places[-1], size
+        return 0, 0
+
+    def repeat(self, tokens: Sequence[int], place: int, count: int) -> list[int]:
+        """Guess so many tokens: those that begin at a place that `find` gave."""
+        self._place, length = place, len(tokens)
+        guessed: list[int] = []
+        for at in range(place, place + count):
+            # A repetition may run into what is guessed.
+            guessed.append(tokens[at] if at < length else guessed[at - length])
+        return guessed
 
     def _index(self, tokens: Sequence[int]) -> None:
         for end in range(max(self._indexed, 1), len(tokens)):
             for size in _NGRAMS:
                 if size <= end:
-                    self._following[tuple(tokens[end - size : end])] = end
+                    self._following.setdefault(tuple(tokens[end - size : end]), []).append(end)
         self._indexed = len(tokens)
