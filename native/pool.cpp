@@ -1,6 +1,6 @@
 #include "pool.h"
 
-#include <chrono>
+#include <algorithm>
 #include <stdexcept>
 
 #if defined(__linux__)
@@ -71,7 +71,30 @@ int usable_processors() {
   return count > 0 ? count : 1;
 }
 
-Pool::Pool(const Options& options) : spin_microseconds_(options.spin_microseconds) {
+// How long a worker watches: learnt from the waits that outlasted the least of it.
+class Pool::Patience {
+ public:
+  explicit Patience(std::chrono::nanoseconds least) : least_(least) {}
+
+  std::chrono::nanoseconds now() const { return usual_ < kLongest ? 2 * usual_ : least_; }
+
+  void waited(std::chrono::nanoseconds time) {
+    if (time > least_) {
+      usual_ += (std::min<std::chrono::nanoseconds>(time, 2 * kLongest) - usual_) / 8;
+    }
+  }
+
+ private:
+  // Between two steps of a small model, drawing the next token and telling who waits for it take
+  // about so long.
+  static constexpr std::chrono::nanoseconds kLongest = std::chrono::microseconds(300);
+
+  const std::chrono::nanoseconds least_;
+  std::chrono::nanoseconds usual_ = kLongest;
+};
+
+Pool::Pool(const Options& options)
+    : moment_(std::chrono::microseconds(options.spin_microseconds)) {
   if (options.threads < 1 || options.spin_microseconds < 0) {
     throw std::invalid_argument("pool: threads must be at least 1, spin_microseconds not negative");
   }
@@ -103,10 +126,9 @@ void Pool::end_workers() {
 }
 
 template <class Condition>
-bool Pool::watch(Condition&& done) const {
+bool Pool::watch(Condition&& done, std::chrono::nanoseconds moment) {
   constexpr int looks_between_times = 16;
-  const auto end =
-      std::chrono::steady_clock::now() + std::chrono::microseconds(spin_microseconds_);
+  const auto end = std::chrono::steady_clock::now() + moment;
   do {
     for (int i = 0; i < looks_between_times; i++) {
       if (done()) {
@@ -170,7 +192,7 @@ void Pool::open() {
 void Pool::close() {
   state_.fetch_and(~kOpen);
   const auto all_left = [this] { return (state_.load() & kCount) == 0; };
-  if (watch(all_left)) {
+  if (watch(all_left, moment_)) {
     return;
   }
   std::unique_lock lock(sleep_);
@@ -204,21 +226,23 @@ bool Pool::anything_new(uint64_t last) const {
   return stop_.load() || ((state & kOpen) != 0 && state >> kNumberShift != last);
 }
 
-void Pool::wait_for_work(uint64_t last) {
+void Pool::wait_for_work(uint64_t last, Patience& patience) {
   const auto something = [this, last] { return anything_new(last); };
-  if (watch(something)) {
-    return;
+  const auto start = std::chrono::steady_clock::now();
+  if (!watch(something, patience.now())) {
+    std::unique_lock lock(sleep_);
+    sleepers_++;
+    wake_.wait(lock, something);
+    sleepers_--;
   }
-  std::unique_lock lock(sleep_);
-  sleepers_++;
-  wake_.wait(lock, something);
-  sleepers_--;
+  patience.waited(std::chrono::steady_clock::now() - start);
 }
 
 void Pool::work(int thread) {
   uint64_t last = 0;
+  Patience patience(moment_);
   while (!stop_.load()) {
-    wait_for_work(last);
+    wait_for_work(last, patience);
     if (join(last)) {
       take_parts(thread);
       leave();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -18,11 +19,13 @@ int usable_processors();
 
 // `threads` threads, of which the caller of `run` is one. Workers that find nothing to do watch for
 // work for a moment and then sleep; a job does not wait for those that have not woken by its end.
+// Where the work has lately come soon after that moment they watch longer, for waking takes long;
+// where it has not, others may need the processor.
 class Pool {
  public:
   struct Options {
     int threads = 1;
-    int spin_microseconds = 30;  // how long an idle thread watches before it sleeps
+    int spin_microseconds = 30;  // how long an idle thread watches at least before it sleeps
     bool pin = false;            // tie each worker to a processor of its own (Linux)
   };
 
@@ -51,6 +54,7 @@ class Pool {
 
  private:
   using Call = void (*)(void* context, int64_t part, int thread);
+  class Patience;
 
   // One word says which job is the last, whether threads may still join it, and how many workers
   // have and are not done: a worker joins all at once or not at all.
@@ -66,14 +70,14 @@ class Pool {
   void close();
   bool join(uint64_t& last);
   void leave();
-  void wait_for_work(uint64_t last);
+  void wait_for_work(uint64_t last, Patience& patience);
   bool anything_new(uint64_t last) const;
 
   // Watch `done` for a moment; false if it did not come true.
   template <class Condition>
-  bool watch(Condition&& done) const;
+  static bool watch(Condition&& done, std::chrono::nanoseconds moment);
 
-  const int spin_microseconds_;
+  const std::chrono::nanoseconds moment_;
   std::mutex callers_;
 
   // The job: written before it is opened, read by those that joined.

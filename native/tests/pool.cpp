@@ -77,11 +77,13 @@ void callers_take_turns(Pool& pool) {
   }
 }
 
-// Jobs that come while the workers watch, fall asleep and sleep.
+// Jobs that come while the workers watch, fall asleep and sleep, as they learn how long to watch.
 void pauses_lose_no_work(Pool& pool) {
-  for (int i = 0; i < 300; i++) {
-    std::this_thread::sleep_for(std::chrono::microseconds(i % 60));
-    every_part_runs_once(pool, 5);
+  for (const int longest : {60, 600, 2000, 60}) {
+    for (int i = 0; i < 300; i++) {
+      std::this_thread::sleep_for(std::chrono::microseconds(i % 60 * longest / 60));
+      every_part_runs_once(pool, 5);
+    }
   }
 }
 

@@ -15,7 +15,8 @@ class Pool:
 
     Args:
         threads: at least 1.
-        spin_microseconds: how long an idle thread watches for work before it sleeps.
+        spin_microseconds: how long an idle thread watches for work at least before it sleeps; where
+            work has lately come soon after, it watches longer.
         pin: tie each worker to a processor of its own (Linux only).
 
     Raises:
