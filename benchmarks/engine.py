@@ -41,9 +41,17 @@ import zstandard
 from engine_peers import ceilings
 from engine_peers.ceilings import Ceiling
 from engine_peers.llama_cpp_build import find_llama_cpp
-from engine_peers.models import BUILT_IN, SHAPES, prepare, prepare_gguf
+from engine_peers.models import SHAPES, prepare, prepare_gguf, prepare_packed
 from engine_peers.precisions import PRECISIONS
-from engine_peers.processes import BENCHMARKS, LLAMA_CPP, MODULES, TRANSFORMERS, SideProcess
+from engine_peers.processes import (
+    BENCHMARKS,
+    BUILT_IN,
+    LLAMA_CPP,
+    MODULES,
+    OURS,
+    TRANSFORMERS,
+    SideProcess,
+)
 from engine_peers.side import Side, Tokens
 
 from qingtan.glm.config import GLMConfig
@@ -166,11 +174,11 @@ class Bench:
             if name != first:
                 print(f"{self.shape}: {name} predicts what {first} does at {same:.1%} of places")
 
-    def open(self, name: str, precision: str) -> SideProcess:
-        """Return a side with the model in a precision."""
+    def open(self, name: str, precision: str, folder: Path | None = None) -> SideProcess:
+        """Return a side with the model in a precision, from another folder than the shape's."""
         if name == LLAMA_CPP:
             prepare_gguf(self.folder, precision, self.pythons[name])
-        arguments = (name, self.folder, precision, self.options.threads)
+        arguments = (name, folder or self.folder, precision, self.options.threads)
         if name in self.pythons:
             return SideProcess(*arguments, python=self.pythons[name])
         return SideProcess(*arguments)
@@ -222,10 +230,14 @@ class Bench:
         print_cells("perplexity", f"of {count:,} tokens", figures, ["–", *shares])
 
     def print_memory(self, precision: str) -> None:
-        """Measure the peak of memory of each side in a process that does nothing else."""
+        """Measure the peak of memory of each side in a process that does nothing else.
+
+        Ours opens a converted checkpoint, as llama.cpp does.
+        """
         peaks = {}
         for name in self.options.sides:
-            with self.open(name, precision) as side:
+            packed = prepare_packed(self.folder, precision) if name == OURS else None
+            with self.open(name, precision, packed) as side:
                 side.read(draw(self.config, 512, 0))
                 side.write([draw(self.config, PROMPT, 0)], WRITTEN)
                 peaks[name] = side.peak_memory() / 2**20

@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from engine_peers.processes import BENCHMARKS
+from engine_peers.precisions import PRECISIONS
+from engine_peers.processes import BENCHMARKS, BUILT_IN
+from qingtan.engine.convert import convert
 from qingtan.files import new_folder, write_json
 from qingtan.glm.checkpoint import CONFIG_FILE, load_config
 from qingtan.glm.config import GLMConfig
 from qingtan.glm.tensor_files import open_tensors
+from qingtan.glm.tokenizer import load_tokenizer
 
-BUILT_IN = BENCHMARKS.parent / "models/qingtan"
 CHECKPOINT = "checkpoint"
 DEVIATION = 0.02
 # Of each width so many rows are drawn, which then stand in all matrices in another order.
@@ -57,9 +59,19 @@ def prepare(shape: str, work: Path) -> Path:
         with new_folder(folder / CHECKPOINT, CONFIG_FILE) as partial:
             config = SHAPES[shape]
             write_json(partial / CONFIG_FILE, config.to_transformers())
+            load_tokenizer(BUILT_IN).save(partial)
             parts = read_built_in() if shape == "built-in" else draw_tensors(config)
             write_parts(partial, parts)
     return folder
+
+
+def prepare_packed(folder: Path, precision: str) -> Path:
+    """Return a folder with a shape's checkpoint in a precision, as `qingtan convert` writes it."""
+    packed = folder / f"packed-{precision}"
+    if not (packed / CHECKPOINT).exists():
+        layers, head = PRECISIONS[precision]
+        convert(folder / CHECKPOINT, packed / CHECKPOINT, layers, head=head)
+    return packed
 
 
 def prepare_gguf(folder: Path, precision: str, python: str) -> None:

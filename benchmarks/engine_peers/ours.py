@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_peers.likelihood import nats
-from engine_peers.models import BUILT_IN
 from engine_peers.precisions import PRECISIONS
+from engine_peers.processes import BUILT_IN
 from engine_peers.side import Tokens
 from qingtan import native
 from qingtan.engine.engine import Engine

@@ -13,6 +13,7 @@ from typing import Any
 from engine_peers.side import Tokens
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
+BUILT_IN = BENCHMARKS.parent / "models/qingtan"
 OURS, LLAMA_CPP, TRANSFORMERS = "qingtan", "llama.cpp", "transformers"
 MODULES = {
     OURS: "engine_peers.ours",
