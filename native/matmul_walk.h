@@ -31,7 +31,8 @@ namespace {
 
 constexpr int64_t kChunkRows = 96;
 constexpr int64_t kScratchBytes = 120 * 1024;
-// How far ahead of the weights in use those to come are asked for when they come from memory.
+// How far ahead of the weights in use those to come are asked for when they come from memory. They
+// are asked into the second-level cache: the first has too few lines on their way at a time.
 constexpr int64_t kStreamAhead = 4096;
 constexpr int kLine = 64;  // bytes
 
@@ -89,7 +90,7 @@ class Ahead {
     for (int b = 0; b < B; ++b) {
 #pragma GCC unroll 9
       for (int line = 0; line < bytes; line += kLine) {
-        __builtin_prefetch(from + b * block_bytes_ + line);
+        __builtin_prefetch(from + b * block_bytes_ + line, 0, 2);
       }
     }
   }
