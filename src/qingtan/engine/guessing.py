@@ -58,10 +58,11 @@ class Speculation:
         checking, drafting = self._costs(len(generations))
         asks = []
         for generation in generations:
-            generation.drafts = self._certain(generation)
-            if generation.room < 2 or generation.drafts:
+            generation.drafts = []
+            if generation.room < 2:
                 continue
-            if count := self._uncertain(generation, checking, drafting):
+            generation.drafts = self._certain(generation)
+            if not generation.drafts and (count := self._uncertain(generation, checking, drafting)):
                 asks.append((generation, count))
         if self._draft is None or not asks:
             return
@@ -115,7 +116,7 @@ class Speculation:
 
     def _certain(self, generation: Generation) -> list[int]:
         """Return the tokens that a grammar leaves no choice about."""
-        if generation.grammar is None or generation.room < 2:
+        if generation.grammar is None:
             return []
         generation.source, generation.length = "grammar", None
         return generation.grammar.forced()[: min(generation.room - 1, _MOST_CERTAIN)]
@@ -137,16 +138,17 @@ class Speculation:
 
     def _repeated(self, generation: Generation, cost: float, least: float) -> list[int]:
         """Return what the text so far may go on with, where that gains at least so much."""
-        lookup, tokens = generation.lookup, generation.tokens
-        place, size = lookup.find(tokens) if lookup else (0, 0)
-        if not lookup or not size:
+        if generation.lookup is None:
+            return []
+        place, size = generation.lookup.find(generation.tokens)
+        if not size:
             return []
         length = self._length(generation, "lookup", size)
         worth = length.worth(cost)
         if worth.gain < least:
             return []
         count = min(max(worth.tokens, 1), generation.room - 1)
-        drafts = _allowed(generation, lookup.repeat(tokens, place, count))
+        drafts = _allowed(generation, generation.lookup.repeat(generation.tokens, place, count))
         if drafts and not worth.tokens and not self._trials["lookup"].afford(self._times.row):
             return []
         generation.source, generation.length = "lookup", length
