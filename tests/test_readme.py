@@ -75,6 +75,12 @@ def test_commands(clone: Path, served: str) -> None:
             assert '"error"' not in done.stdout, done.stdout
 
 
+def test_what_needs_more_than_serving_stands_behind_what_brings_it() -> None:
+    every = commands(READMES[0])
+    needs = re.compile("qingtan (corpus|train|evaluate|distill|licence)|--calibrate|torchrun")
+    assert every.index("make tools") < min(i for i, each in enumerate(every) if needs.search(each))
+
+
 def test_files_that_are_linked_exist() -> None:
     for readme in READMES:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / readme).read_text("utf-8")):
