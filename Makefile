@@ -8,8 +8,8 @@ NATIVE := $(shell find CMakeLists.txt native -name '*.cpp' -o -name '*.h' -o -na
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 COMPILE := $(BIN)/python -m piptools compile -q --upgrade --strip-extras --no-emit-index-url \
   --no-emit-find-links
-TOOLS := --extra corpus --extra evaluate --extra train
-DEV := --extra cluster --extra api --extra privacy --extra ocr --extra postgres --extra tensorboard --extra dev
+TOOLS := --extra corpus --extra evaluate --extra train --extra privacy
+DEV := --extra cluster --extra api --extra ocr --extra postgres --extra tensorboard --extra dev
 PORT ?= 8000
 
 .PHONY: serve tools test lint format model console screenshot lock clean help
